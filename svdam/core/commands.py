@@ -1,0 +1,39 @@
+"""What every command does around its one library call."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from svdam.core.validation import InputError, one_line
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Parses flags and runs ``main``; bad input ends in one line on standard error, status 1.
+
+    Flag errors keep absl's own message and status. Ctrl-C ends with status 130.
+    """
+    from absl import app
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def guarded(argv: Sequence[str]) -> None:
+        if len(argv) > 1:
+            _fail(f"unexpected argument {argv[1]!r}: options are given as --name=value")
+        try:
+            main()
+        except InputError as error:
+            _fail(str(error))
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(f"{place}{error.strerror or one_line(error)}")
+        except KeyboardInterrupt:
+            print("interrupted; run the same command again to go on", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
+
+    app.run(guarded)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)

@@ -1,0 +1,174 @@
+"""Settings: frozen dataclasses that explain and check themselves, and become flags of a command.
+
+A library declares its settings once, with help text, unit and bounds::
+
+    @dataclasses.dataclass(frozen=True)
+    class TrainingSettings(Settings):
+        batch_size: int = setting(16, "Clips of a batch.", minimum=1)
+
+A command turns them into absl flags with `define_flags` and reads them back with
+`settings_from_flags`; a Python user builds the dataclass directly. Both get the same checks.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any
+
+from svdam.core.validation import InputError, quoted_list
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    choices: tuple | None = None,
+    identity: bool = True,
+) -> Any:
+    """A field of a `Settings` class.
+
+    Args:
+        default: Default value; tuples for lists.
+        help: One sentence for ``--help``, with the unit.
+        minimum: Smallest allowed number (of each element, for tuples).
+        maximum: Largest allowed number.
+        above: Numbers must be greater than this.
+        choices: Allowed values.
+        identity: Whether a run with another value is another run. False for what does not change
+            the result, as the number of workers, and for what may grow, as a number of steps.
+    """
+    metadata = dict(
+        help=help, minimum=minimum, maximum=maximum, above=above, choices=choices, identity=identity
+    )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Base of all settings. Checks types and bounds when built.
+
+    Raises:
+        InputError: Naming the setting, what was found and what is allowed.
+    """
+
+    def __post_init__(self):
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            kind, optional = _value_type(hints[field.name])
+            value = getattr(self, field.name)
+            if value is None and optional:
+                continue
+            object.__setattr__(self, field.name, _checked(field, kind, value))
+        self.validate()
+
+    def validate(self) -> None:
+        """Checks what involves several settings; subclasses override it."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON-ready values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """The settings in which two runs of the same folder must agree."""
+        values = self.to_dict()
+        fields = dataclasses.fields(self)
+        return {field.name: values[field.name] for field in fields if field.metadata["identity"]}
+
+    def to_flagfile(self) -> str:
+        """The settings as the text of a flagfile; settings that are None are left out."""
+        lines = []
+        for name, value in self.to_dict().items():
+            if value is not None:
+                text = ",".join(map(str, value)) if isinstance(value, list) else value
+                lines.append(f"--{name}={str(text).lower() if isinstance(value, bool) else text}\n")
+        return "".join(lines)
+
+
+def _value_type(hint: Any) -> tuple[Any, bool]:
+    """Splits ``int | None`` into (int, True)."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        return kinds[0], len(kinds) < len(typing.get_args(hint))
+    return hint, False
+
+
+def _checked(field: dataclasses.Field, kind: Any, value: Any) -> Any:
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, str) or not isinstance(value, (tuple, list)):
+            raise InputError(f"--{field.name}: found {value!r}, expected a list")
+        element = typing.get_args(kind)[0]
+        return tuple(_checked(field, element, item) for item in value)
+    limits = field.metadata
+    converted = _converted(kind, value)
+    if converted is None:
+        raise InputError(f"--{field.name}: found {value!r}, expected {_kind_name(kind)}")
+    if limits.get("choices") and converted not in limits["choices"]:
+        expected = quoted_list(limits["choices"])
+        raise InputError(f"--{field.name}: found {value!r}, expected one of {expected}")
+    for bound, outside, words in (
+        ("minimum", lambda v, b: v < b, "at least"),
+        ("maximum", lambda v, b: v > b, "at most"),
+        ("above", lambda v, b: v <= b, "more than"),
+    ):
+        if limits.get(bound) is not None and outside(converted, limits[bound]):
+            raise InputError(f"--{field.name}: found {value!r}, expected {words} {limits[bound]}")
+    return converted
+
+
+def _converted(kind: type, value: Any) -> Any:
+    """``value`` as a ``kind``, or None if it is not one."""
+    if kind is bool or isinstance(value, bool):
+        return value if kind is bool and isinstance(value, bool) else None
+    if kind is str:
+        return value if isinstance(value, str) else None
+    try:
+        number = float(value)
+        if not math.isfinite(number) or (kind is int and number != int(number)):
+            return None
+        return int(value) if kind is int else number
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _kind_name(kind: type) -> str:
+    return {int: "an integer", float: "a finite number", bool: "true or false"}.get(kind, "text")
+
+
+def define_flags(settings_class: type[Settings]) -> None:
+    """Defines one absl flag for each setting. For commands only: libraries never call it."""
+    from absl import flags
+
+    hints = typing.get_type_hints(settings_class)
+    for field in dataclasses.fields(settings_class):
+        kind, _ = _value_type(hints[field.name])
+        help_text = field.metadata["help"]
+        if typing.get_origin(kind) is tuple:
+            default = [str(item) for item in field.default]
+            flags.DEFINE_list(field.name, default, f"{help_text} Separated by commas.")
+        elif kind is bool:
+            flags.DEFINE_boolean(field.name, field.default, help_text)
+        elif field.metadata["choices"] and kind is str:
+            flags.DEFINE_enum(field.name, field.default, list(field.metadata["choices"]), help_text)
+        else:
+            define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+            define[kind](field.name, field.default, help_text)
+
+
+def settings_from_flags(settings_class: type[Settings]) -> Any:
+    """Builds ``settings_class`` from the parsed flags that `define_flags` defined.
+
+    Raises:
+        InputError: If a value is out of bounds, naming the flag.
+    """
+    from absl import flags
+
+    return settings_class(
+        **{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(settings_class)}
+    )

@@ -1,0 +1,1 @@
+"""Activation maximization: responses, priors, the optimisation and the grid."""

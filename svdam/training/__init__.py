@@ -1,0 +1,1 @@
+"""Training loops for the classifier and for the GAN."""
