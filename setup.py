@@ -1,0 +1,57 @@
+"""Installs svdam. `pip install -c constraints.txt .` gives the set of versions that was tested."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "svdam/__init__.py").read_text("utf-8"))[1]
+
+TEST_PACKAGES = [
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "hypothesis>=6.100",
+    "moto[server,s3]>=5",
+    "ruff>=0.6",
+]
+
+setup(
+    name="svdam",
+    version=VERSION,
+    description="Explains audio classifiers by sounds: activation maximization with a GAN as prior",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.13",
+    packages=find_packages(include=["svdam", "svdam.*"]),
+    package_data={"svdam.report": ["*.css", "*.js", "*.html"]},
+    install_requires=[
+        # tensorflow-io's native code loads on TensorFlow 2.16 and 2.17 only.
+        "tensorflow>=2.16.2,<2.18",
+        "tensorflow-io==0.37.1",
+        "keras>=3.6,<4",
+        "numpy>=1.26,<2.5",
+        "scipy>=1.12",
+        "librosa>=0.10.2,<0.12",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "absl-py>=2.1",
+        "tensorboard>=2.16.2,<2.21",
+        # tensorboard imports pkg_resources, which later versions no longer have.
+        "setuptools<82",
+        "h5py>=3.11",
+        "apache-beam[tfrecord]>=2.60,<3",
+        "matplotlib>=3.8",
+        "tqdm>=4.66",
+    ],
+    extras_require={"test": TEST_PACKAGES},
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Multimedia :: Sound/Audio :: Analysis",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
