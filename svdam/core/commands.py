@@ -15,7 +15,7 @@ def run_command(main: Callable[[], None]) -> None:
     """
     from absl import app
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:

@@ -1,0 +1,64 @@
+"""Loading Keras models from files without running code from them."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+from svdam.core.runs import default_command_line, open_run
+from svdam.core.validation import InputError, one_line
+
+
+def load_model(path: str | os.PathLike, flag: str, expected_input: tuple | None = None):
+    """Loads a ``.keras`` file, or the model that a training run wrote.
+
+    Only layers that Keras or svdam define can be in the file: Lambda layers and pickled objects,
+    which would run code, are refused.
+
+    Args:
+        path: A ``.keras`` file, or a run folder of train_classifier or train_gan.
+        flag: The flag that named it, ``classifier``, ``generator`` or ``critic``: for messages, and
+            the name of the model's file within a run folder.
+        expected_input: Shape that the model must take, without the batch; None to allow any.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        InputError: If it is missing, no model, holds code, or takes another input.
+    """
+    path = model_path(path, flag)
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"--{flag}: {path} is no .keras file (it is no zip archive)")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever a damaged file makes it stumble over.
+        raise InputError(f"--{flag}: {path} cannot be loaded ({one_line(error)})") from error
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise InputError(
+            f"--{flag}: {path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs, "
+            "expected one of each"
+        )
+    found = tuple(model.input_shape[1:])
+    if expected_input is not None and found != tuple(expected_input):
+        raise InputError(f"--{flag}: {path} takes {found}, expected {tuple(expected_input)}")
+    return model
+
+
+def model_path(path: str | os.PathLike, flag: str) -> Path:
+    """The ``.keras`` file that ``--flag=path`` names.
+
+    Raises:
+        InputError: If there is none, with the command that makes it.
+    """
+    path = Path(path)
+    command = "train_classifier" if flag == "classifier" else "train_gan"
+    if path.is_dir():
+        path = open_run(path, command, flag).folder / f"{flag}.keras"
+    if not path.is_file():
+        folder = path.parent if path.suffix == ".keras" else path
+        raise InputError(
+            f"--{flag}: {path} does not exist; make it with: {default_command_line(command, folder)}"
+        )
+    return path
