@@ -1,0 +1,200 @@
+"""What the explanation stages write, and how to read it back. Needs h5py, not TensorFlow.
+
+``results.h5`` (maximize_activation) and ``responses.h5`` (collect_responses) are HDF5 files whose
+data sets are named and shaped as the dataclasses below say.
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from svdam.core.files import atomic_path
+from svdam.core.runs import open_run
+from svdam.core.validation import InputError, one_line
+
+RESULTS_NAME = "results.h5"
+RESPONSES_NAME = "responses.h5"
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Configuration:
+    """One setting of the search: learning rate, prior weight lambda, number of steps (Table 5)."""
+
+    learning_rate: float
+    prior_weight: float
+    num_steps: int
+
+    def __str__(self):
+        return f"rate {self.learning_rate:g}, lambda {self.prior_weight:g}, {self.num_steps} steps"
+
+
+@dataclasses.dataclass
+class AMResults:
+    """Activation maximization of C configurations from the same N starting latents.
+
+    Attributes:
+        configurations: The C configurations.
+        response: What was maximized or minimized, as ``logit``.
+        direction: ``max`` or ``min``.
+        seeds: (N,) int64 seeds of the starting latents.
+        start_latents: (N, n) float32.
+        start_examples: (N, frames, mels, 1) float32, the generator's output before the first step.
+        start_responses: (N,) float32.
+        latents: (C, N, n) float32.
+        examples: (C, N, frames, mels, 1) float32.
+        responses: (C, N) float32.
+        log_priors: (C, N) float32, log p(z).
+        history_rates, history_weights: (P,) float64, learning rate and prior weight of each
+            trajectory; configurations that differ only in their steps share one.
+        history_responses: (P, longest + 1, N) float32, responses before and after every step.
+        history_log_priors, history_gradient_norms: likewise; the norm of the objective's gradient.
+        provenance: Settings, versions and model files.
+    """
+
+    configurations: list[Configuration]
+    response: str
+    direction: str
+    seeds: np.ndarray
+    start_latents: np.ndarray
+    start_examples: np.ndarray
+    start_responses: np.ndarray
+    latents: np.ndarray
+    examples: np.ndarray
+    responses: np.ndarray
+    log_priors: np.ndarray
+    history_rates: np.ndarray
+    history_weights: np.ndarray
+    history_responses: np.ndarray
+    history_log_priors: np.ndarray
+    history_gradient_norms: np.ndarray
+    provenance: dict[str, Any]
+
+    def history(self, index: int) -> np.ndarray:
+        """(num_steps + 1, N) responses of configuration ``index``, from the start to its end."""
+        configuration = self.configurations[index]
+        (matches,) = np.nonzero(
+            (self.history_rates == configuration.learning_rate)
+            & (self.history_weights == configuration.prior_weight)
+        )
+        return self.history_responses[matches[0], : configuration.num_steps + 1]
+
+
+@dataclasses.dataclass
+class TopExcerpts:
+    """The K real excerpts with the highest (or lowest) responses, the most extreme first.
+
+    Attributes:
+        responses: (K,) float32.
+        probabilities: (K,) float32, the classifier's output as a probability.
+        song: (K,) int64 index into ``RealResponses.song_ids``.
+        first_frame: (K,) int64.
+        excerpts: (K, frames, mels) float32 log-mel.
+    """
+
+    responses: np.ndarray
+    probabilities: np.ndarray
+    song: np.ndarray
+    first_frame: np.ndarray
+    excerpts: np.ndarray
+
+
+@dataclasses.dataclass
+class RealResponses:
+    """Responses of all excerpts of real recordings (Section 3.4).
+
+    Attributes:
+        response: What was measured, as ``logit``.
+        song_ids: Names of the songs.
+        responses: (M,) float32, in the order of the songs.
+        song: (M,) int64 index into ``song_ids``.
+        first_frame: (M,) int64.
+        highest, lowest: The N most extreme excerpts.
+        provenance: Settings, versions and model files.
+    """
+
+    response: str
+    song_ids: list[str]
+    responses: np.ndarray
+    song: np.ndarray
+    first_frame: np.ndarray
+    highest: TopExcerpts
+    lowest: TopExcerpts
+    provenance: dict[str, Any]
+
+
+def write_results(folder: str | os.PathLike, results: AMResults) -> None:
+    """Writes ``results.h5``, atomically."""
+    _write(Path(folder) / RESULTS_NAME, results)
+
+
+def write_responses(folder: str | os.PathLike, responses: RealResponses) -> None:
+    """Writes ``responses.h5``, atomically."""
+    _write(Path(folder) / RESPONSES_NAME, responses)
+
+
+def read_results(folder: str | os.PathLike, flag: str = "grid") -> AMResults:
+    """Reads the results of a finished run of maximize_activation.
+
+    Raises:
+        InputError: If the run is missing, unfinished or of another command, or its file damaged.
+    """
+    path = open_run(folder, "maximize_activation", flag).folder / RESULTS_NAME
+    return _read(path, AMResults)
+
+
+def read_responses(folder: str | os.PathLike, flag: str = "responses") -> RealResponses:
+    """Reads the results of a finished run of collect_responses; see `read_results`."""
+    path = open_run(folder, "collect_responses", flag).folder / RESPONSES_NAME
+    return _read(path, RealResponses)
+
+
+def _write(path: Path, value: Any) -> None:
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["kind"] = type(value).__name__
+        _write_group(file, value)
+
+
+def _write_group(group: h5py.Group, value: Any) -> None:
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        if isinstance(item, np.ndarray):
+            options = {"compression": "gzip", "compression_opts": 4} if item.size > 1000 else {}
+            group.create_dataset(field.name, data=item, **options)
+        elif isinstance(item, TopExcerpts):
+            _write_group(group.create_group(field.name), item)
+        else:
+            if field.name == "configurations":
+                item = [dataclasses.asdict(configuration) for configuration in item]
+            group.create_dataset(field.name, data=json.dumps(item, ensure_ascii=False))
+
+
+def _read(path: Path, kind: type) -> Any:
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("kind") != kind.__name__:
+                raise InputError(f"{path}: holds {file.attrs.get('kind')}, expected {kind.__name__}")
+            return _read_group(file, kind)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is damaged or missing ({one_line(error)})") from error
+
+
+def _read_group(group: h5py.Group, kind: type) -> Any:
+    values = {}
+    for field in dataclasses.fields(kind):
+        item = group[field.name]
+        if field.type is TopExcerpts:
+            values[field.name] = _read_group(item, TopExcerpts)
+        elif field.type is np.ndarray:
+            values[field.name] = item[()]
+        else:
+            values[field.name] = json.loads(item.asstr()[()])
+            if field.name == "configurations":
+                values[field.name] = [Configuration(**one) for one in values[field.name]]
+    return kind(**values)
