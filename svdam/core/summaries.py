@@ -1,0 +1,93 @@
+"""TensorBoard summaries in the form that every stage uses. TensorFlow is loaded when one is made."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from svdam.core.config import FRONT_END
+from svdam.core.images import log_mel_image
+
+
+class Summaries:
+    """Writes TensorBoard events into a folder; use it as a context manager."""
+
+    def __init__(self, folder: str | os.PathLike):
+        """Starts an events file in ``folder``, which is made if it is missing."""
+        import tensorflow as tf
+
+        self._tf = tf
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def __enter__(self) -> "Summaries":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._writer.close()
+
+    def flush(self) -> None:
+        """Makes what was written so far visible."""
+        self._writer.flush()
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """One point for each named curve."""
+        with self._writer.as_default(step):
+            for name, value in values.items():
+                self._tf.summary.scalar(name, value)
+
+    def histogram(self, name: str, values: np.ndarray, step: int) -> None:
+        """The distribution of ``values``."""
+        with self._writer.as_default(step):
+            self._tf.summary.histogram(name, values)
+
+    def images(self, name: str, images: np.ndarray, step: int) -> None:
+        """(batch, height, width, 3) uint8 images, all of them."""
+        with self._writer.as_default(step):
+            self._tf.summary.image(name, images, max_outputs=len(images))
+
+    def log_mels(
+        self, name: str, log_mels: np.ndarray, step: int, columns: int | None = None
+    ) -> None:
+        """(batch, frames, mels[, 1]) spectrograms, each normalised by itself.
+
+        With ``columns`` they become one sheet, row by row, instead of single images.
+        """
+        pictures = np.repeat(np.repeat(log_mel_image(log_mels), 2, axis=1), 2, axis=2)
+        if columns:
+            pictures = contact_sheet(pictures, columns)[np.newaxis]
+        self.images(name, pictures, step)
+
+    def audio(self, name: str, samples: np.ndarray, step: int, labels: str = "") -> None:
+        """(batch, samples) sounds at the front end's rate, between -1 and 1."""
+        sounds = np.clip(samples, -1, 1)[..., np.newaxis].astype(np.float32)
+        with self._writer.as_default(step):
+            self._tf.summary.audio(
+                name, sounds, FRONT_END.sample_rate, max_outputs=len(sounds), description=labels
+            )
+
+    def text(self, name: str, markdown: str, step: int = 0) -> None:
+        """A text, with Markdown."""
+        with self._writer.as_default(step):
+            self._tf.summary.text(name, markdown)
+
+    def configuration(self, config: Mapping[str, Any]) -> None:
+        """The contents of a run's ``config.json``."""
+        self.text("configuration", "```\n" + json.dumps(config, indent=2) + "\n```")
+
+
+def contact_sheet(pictures: np.ndarray, columns: int, margin: int = 4) -> np.ndarray:
+    """Joins (batch, height, width, 3) pictures into one, row by row, on white."""
+    batch, height, width, channels = pictures.shape
+    rows = -(-batch // columns)
+    sheet = np.full(
+        (rows * (height + margin) - margin, columns * (width + margin) - margin, channels),
+        255,
+        np.uint8,
+    )
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        top, left = row * (height + margin), column * (width + margin)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
