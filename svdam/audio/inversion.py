@@ -84,7 +84,9 @@ def _griffin_lim(magnitudes: np.ndarray, num_iterations: int, front_end: FrontEn
     as many frames. Phases start from a fixed seed: the same input sounds the same.
     """
     window = np.hanning(front_end.window_length)
-    overlap = _overlap_add(np.broadcast_to(window**2, magnitudes.shape[1:2] + window.shape), front_end)
+    overlap = _overlap_add(
+        np.broadcast_to(window**2, magnitudes.shape[1:2] + window.shape), front_end
+    )
     # At the very ends the window is nearly zero; there is nothing to be divided back.
     overlap = np.maximum(overlap, 1e-3 * overlap.max(initial=1e-12))
 

@@ -101,9 +101,7 @@ def log_mel_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) ->
     return log_mel
 
 
-def _magnitude_blocks(
-    samples: np.ndarray, front_end: FrontEnd
-) -> Iterator[tuple[int, np.ndarray]]:
+def _magnitude_blocks(samples: np.ndarray, front_end: FrontEnd) -> Iterator[tuple[int, np.ndarray]]:
     """Yields (first frame, float32 magnitudes) for consecutive blocks of frames."""
     num_frames = front_end.num_frames(len(samples))
     if not num_frames:

@@ -62,6 +62,9 @@ FRONT_END = FrontEnd()
 LATENT_SIZE = 128
 """Dimensions of the generator's latent (Section 3.3)."""
 
+GENERATOR_PRESETS = ("paper", "full_band", "square")
+"""Choices of the generator's kernels; `svdam.models.generator` holds them."""
+
 RESPONSE_SPACING = 50
 """Frames between the excerpts whose responses are collected (Section 3.4)."""
 

@@ -157,7 +157,11 @@ def define_flags(settings_class: type[Settings]) -> None:
         elif field.metadata["choices"] and kind is str:
             flags.DEFINE_enum(field.name, field.default, list(field.metadata["choices"]), help_text)
         else:
-            define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+            define = {
+                int: flags.DEFINE_integer,
+                float: flags.DEFINE_float,
+                str: flags.DEFINE_string,
+            }
             define[kind](field.name, field.default, help_text)
 
 
@@ -170,5 +174,8 @@ def settings_from_flags(settings_class: type[Settings]) -> Any:
     from absl import flags
 
     return settings_class(
-        **{field.name: flags.FLAGS[field.name].value for field in dataclasses.fields(settings_class)}
+        **{
+            field.name: flags.FLAGS[field.name].value
+            for field in dataclasses.fields(settings_class)
+        }
     )

@@ -215,7 +215,7 @@ class Maximizer:
         return tape.gradient(objective, latents), responses, log_priors
 
     def _prepare(self, latents: np.ndarray, rates: np.ndarray) -> None:
-        """Puts the latents, sorted by rate, into variables with an Adam each; compiles if needed."""
+        """Puts the latents, sorted by rate, into variables with an Adam each."""
         values, counts = np.unique(rates, return_counts=True)
         sizes = list(zip(values.tolist(), counts.tolist(), strict=True))
         if sizes != [(group.rate, group.size) for group in self._groups]:

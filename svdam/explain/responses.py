@@ -108,9 +108,9 @@ def named_activations(classifier: keras.Model) -> dict[str, keras.KerasTensor]:
     outputs = {}
     for layer in getattr(classifier, "layers", []):
         nodes = getattr(layer, "_inbound_nodes", [])
-        if len(nodes) == 1 and not isinstance(layer, keras.layers.InputLayer):
-            if isinstance(layer.output, keras.KerasTensor):
-                outputs[layer.name] = layer.output
+        is_input = isinstance(layer, keras.layers.InputLayer)
+        if len(nodes) == 1 and not is_input and isinstance(layer.output, keras.KerasTensor):
+            outputs[layer.name] = layer.output
     outputs.setdefault("output", classifier.outputs[0])
     return outputs
 

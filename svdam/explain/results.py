@@ -177,7 +177,9 @@ def _read(path: Path, kind: type) -> Any:
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("kind") != kind.__name__:
-                raise InputError(f"{path}: holds {file.attrs.get('kind')}, expected {kind.__name__}")
+                raise InputError(
+                    f"{path}: holds {file.attrs.get('kind')}, expected {kind.__name__}"
+                )
             return _read_group(file, kind)
     except (OSError, KeyError, ValueError, TypeError) as error:
         if isinstance(error, InputError):

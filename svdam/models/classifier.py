@@ -65,7 +65,9 @@ def _validate_statistics(mean, std) -> tuple[np.ndarray, np.ndarray]:
     std = np.ones(FRONT_END.num_mels) if std is None else np.asarray(std, np.float64)
     for name, values in (("mean", mean), ("std", std)):
         if values.shape != (FRONT_END.num_mels,):
-            raise InputError(f"{name}: found shape {values.shape}, expected ({FRONT_END.num_mels},)")
+            raise InputError(
+                f"{name}: found shape {values.shape}, expected ({FRONT_END.num_mels},)"
+            )
         if not np.isfinite(values).all():
             raise InputError(f"{name}: holds values that are not finite")
     if (std <= 0).any():

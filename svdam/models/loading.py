@@ -58,7 +58,6 @@ def model_path(path: str | os.PathLike, flag: str) -> Path:
         path = open_run(path, command, flag).folder / f"{flag}.keras"
     if not path.is_file():
         folder = path.parent if path.suffix == ".keras" else path
-        raise InputError(
-            f"--{flag}: {path} does not exist; make it with: {default_command_line(command, folder)}"
-        )
+        way_out = default_command_line(command, folder)
+        raise InputError(f"--{flag}: {path} does not exist; make it with: {way_out}")
     return path

@@ -1,0 +1,74 @@
+"""Settings of the trainings; the defaults are the paper's. Light: no TensorFlow is loaded."""
+
+import dataclasses
+
+from svdam.core.config import GENERATOR_PRESETS
+from svdam.core.settings import Settings, setting
+
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierSettings(Settings):
+    """Settings of train_classifier (Schlueter & Grill, ISMIR 2015)."""
+
+    output: str = setting("runs/classifier", "Run folder.", identity=False)
+    records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    num_epochs: int = setting(20, "Epochs.", minimum=1)
+    epoch_batches: int = setting(2000, "Batches of an epoch.", minimum=1)
+    batch_size: int = setting(32, "Excerpts of a batch.", minimum=1)
+    learning_rate: float = setting(0.01, "Of the first epoch.", above=0)
+    learning_rate_decay: float = setting(
+        0.85, "Factor of the learning rate from epoch to epoch.", above=0, maximum=1
+    )
+    momentum: float = setting(0.95, "Nesterov momentum.", minimum=0, maximum=0.9999)
+    low_target: float = setting(0.02, "Target of frames without singing.", minimum=0, maximum=0.5)
+    high_target: float = setting(0.98, "Target of frames with singing.", minimum=0.5, maximum=1)
+    augment: bool = setting(True, "Stretch, shift pitch and filter the training excerpts.")
+    num_outputs: int = setting(1, "Output neurons: 1, or 2 with softmax.", minimum=1, maximum=2)
+    precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
+    seed: int = setting(0, "Of weights, dropout, excerpts and augmentation.", minimum=0)
+    checkpoint_every: int = setting(500, "Batches between checkpoints.", minimum=1, identity=False)
+    keep_checkpoints: int = setting(2, "Checkpoints to keep.", minimum=1, identity=False)
+    validation_songs: int | None = setting(
+        None, "Validate on the first so many validation songs; on all if empty.", minimum=1
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class GanSettings(Settings):
+    """Settings of train_gan; the defaults are the paper's."""
+
+    output: str = setting("runs/gan", "Run folder.", identity=False)
+    records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    num_iterations: int = setting(
+        600_000, "Iterations, each of one generator step.", minimum=1, identity=False
+    )
+    critic_steps: int = setting(5, "Critic steps to a generator step.", minimum=1)
+    batch_size: int = setting(16, "Clips of a step.", minimum=1)
+    learning_rate: float = setting(1e-4, "Adam's learning rate, of both networks.", above=0)
+    beta_1: float = setting(0.5, "Adam's beta 1.", minimum=0, maximum=0.9999)
+    beta_2: float = setting(0.9, "Adam's beta 2.", minimum=0, maximum=0.99999)
+    gradient_penalty: float = setting(10.0, "Weight of the gradient penalty.", minimum=0)
+    preset: str = setting("paper", "Generator: kernels of Table 1.", choices=GENERATOR_PRESETS)
+    clip_spacing: int | None = setting(
+        None, "Frames from one clip's start to the next; back to back if empty.", minimum=1
+    )
+    clips_per_track: int | None = setting(
+        None, "Equally spaced clips of a song, instead of --clip_spacing.", minimum=1
+    )
+    precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
+    seed: int = setting(0, "Of weights, latents, interpolates and order.", minimum=0)
+    classifier: str | None = setting(
+        None, "SVDNet whose second dense layer scores the samples; none if empty."
+    )
+    checkpoint_every: int = setting(
+        500, "Iterations between checkpoints.", minimum=1, identity=False
+    )
+    keep_checkpoints: int = setting(3, "Checkpoints to keep.", minimum=1, identity=False)
+    scalars_every: int = setting(
+        10, "Iterations between points of the curves.", minimum=1, identity=False
+    )
+    samples_every: int = setting(
+        500, "Iterations between sample sheets, sounds and scores.", minimum=1, identity=False
+    )
