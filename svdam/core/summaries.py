@@ -1,4 +1,4 @@
-"""TensorBoard summaries in the form that every stage uses. TensorFlow is loaded when one is made."""
+"""TensorBoard summaries in the form that every stage uses. Making one loads TensorFlow."""
 
 import json
 import os
