@@ -1,6 +1,7 @@
 """Reading and writing files so that nothing half-written is ever taken for whole."""
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -64,6 +65,12 @@ def read_json(path: str | os.PathLike) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise InputError(f"{path}: is not valid JSON ({one_line(error)})") from error
+
+
+def checksum(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _umask() -> int:

@@ -72,6 +72,14 @@ class Summaries:
         with self._writer.as_default(step):
             self._tf.summary.text(name, markdown)
 
+    def hparams(self, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """One row of the HParams dashboard: settings, and the results they led to."""
+        from tensorboard.plugins.hparams import api
+
+        with self._writer.as_default(0):
+            api.hparams(dict(values))
+        self.scalars(metrics, 0)
+
     def configuration(self, config: Mapping[str, Any]) -> None:
         """The contents of a run's ``config.json``."""
         self.text("configuration", "```\n" + json.dumps(config, indent=2) + "\n```")

@@ -13,11 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, require_finite
-from svdam.explain.priors import PRIORS, log_prior
+from svdam.explain.priors import log_prior
 from svdam.explain.responses import Response, response_function
+from svdam.explain.settings import DIRECTIONS, KEEP, PRIORS
 
-DIRECTIONS = ("max", "min")
-KEEP = ("last", "best")
 ADAM = {"beta_1": 0.99, "beta_2": 0.999, "epsilon": 1e-8}
 """Section 3.4."""
 

@@ -9,15 +9,13 @@ import math
 
 import tensorflow as tf
 
-PRIORS = ("paper", "released_code", "none")
-
 
 def log_prior(latents: tf.Tensor, prior: str = "paper") -> tf.Tensor:
     """Log prior of each latent.
 
     Args:
         latents: (batch, ...) values of any shape.
-        prior: One of `PRIORS`.
+        prior: ``paper``, ``released_code`` or ``none``.
 
     Returns:
         (batch,) of the latents' dtype.
