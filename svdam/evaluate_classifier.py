@@ -1,0 +1,31 @@
+"""Scores a classifier on labelled songs: Table 3's row and AUROC.
+
+    python -m svdam.evaluate_classifier --flagfile=flags/evaluation.cfg
+
+Predicts every frame of the test songs, smooths the predictions with a median filter, applies the
+threshold that was best on the validation songs (or --threshold), and pools the frames of all songs.
+Writes evaluation.json, predictions.npz, charts and TensorBoard summaries into --output.
+
+Prediction files are scored without any classifier:
+
+    python -m svdam.evaluate_classifier --predictions=predictions.npz --labels=datasets/jamendo
+"""
+
+from svdam.core.commands import run_command
+from svdam.core.settings import define_flags, settings_from_flags
+from svdam.training.evaluation import EvaluationSettings, run_evaluation
+
+define_flags(EvaluationSettings)
+
+
+def main() -> None:
+    """Evaluates with the parsed flags and prints the table."""
+    evaluation = run_evaluation(settings_from_flags(EvaluationSettings))
+    chosen = evaluation.report["threshold_chosen_on"]
+    print(evaluation.table)
+    print("Threshold: " + (f"chosen on split '{chosen}'" if chosen else "as given"))
+    print(f"Written to {evaluation.folder}; charts: tensorboard --logdir={evaluation.folder}")
+
+
+if __name__ == "__main__":
+    run_command(main)
