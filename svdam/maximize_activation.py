@@ -1,6 +1,6 @@
 """Synthesises sounds that drive a neuron up or down (eq. 2), for one configuration or a grid.
 
-    python -m svdam.maximize_activation --flagfile=flags/grid.cfg    the 27 configurations of the paper
+    python -m svdam.maximize_activation --flagfile=flags/grid.cfg    the paper's 27 configurations
     python -m svdam.maximize_activation --flagfile=flags/am.cfg      one configuration
 
 Stopped and started again with the same command, it goes on where it was.

@@ -1,0 +1,225 @@
+"""Training SVDNet as Schlueter & Grill (ISMIR 2015) do: Section 3.1, with Table 4's network.
+
+Mini-batch gradient descent with Nesterov momentum on the binary cross-entropy, a learning rate that
+falls from epoch to epoch, soft targets, and a look at the validation songs after each epoch.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from svdam.core.progress import progress
+from svdam.core.runs import Run
+from svdam.core.summaries import Summaries
+from svdam.core.validation import InputError
+from svdam.data.excerpts import labelled_batches
+from svdam.data.records import Records
+from svdam.evaluation.detection import evaluate
+from svdam.models.classifier import build_svdnet
+from svdam.models.fully_convolutional import FramePredictor, singing_probability
+from svdam.models.saving import save_model
+from svdam.training.checkpoints import Checkpoints
+from svdam.training.interruption import Interruption
+from svdam.training.settings import ClassifierSettings
+
+_SHOWN_EXCERPTS = 8
+
+
+def classification_loss(
+    logits: tf.Tensor, labels: tf.Tensor, low_target: float = 0.02, high_target: float = 0.98
+) -> tf.Tensor:
+    """Mean cross-entropy with soft targets.
+
+    Args:
+        logits: (batch, 1), or (batch, 2) whose second column is singing.
+        labels: (batch,) 1 for singing, 0 for none.
+        low_target: Target of label 0.
+        high_target: Target of label 1.
+
+    Returns:
+        Scalar.
+    """
+    targets = low_target + (high_target - low_target) * labels
+    if logits.shape[-1] == 1:
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits[:, 0])
+    else:
+        pairs = tf.stack([1 - targets, targets], axis=1)
+        losses = tf.nn.softmax_cross_entropy_with_logits(pairs, logits)
+    return tf.reduce_mean(losses)
+
+
+class ClassifierTrainer:
+    """A classifier, its optimiser and one training step."""
+
+    def __init__(self, settings: ClassifierSettings, classifier: keras.Model):
+        """Takes a built network; see `ClassifierSettings`."""
+        self.classifier = classifier
+        self._settings = settings
+        self.optimizer = keras.optimizers.SGD(
+            settings.learning_rate, momentum=settings.momentum, nesterov=True
+        )
+        self.optimizer.build(classifier.trainable_variables)
+
+    @tf.function
+    def step(self, excerpts: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One step of gradient descent.
+
+        Args:
+            excerpts: (batch, 115, 80, 1) raw log-mel.
+            labels: (batch,) float32, 0 or 1.
+
+        Returns:
+            Scalars ``loss`` and ``error`` (share of wrong decisions at probability 0.5).
+        """
+        settings, variables = self._settings, self.classifier.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = tf.cast(self.classifier(excerpts, training=True), tf.float32)
+            loss = classification_loss(logits, labels, settings.low_target, settings.high_target)
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        singing = logits[:, 0] > 0 if logits.shape[-1] == 1 else logits[:, 1] > logits[:, 0]
+        error = tf.reduce_mean(tf.cast(singing != (labels > 0.5), tf.float32))
+        return {"loss": loss, "error": error}
+
+
+def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -> dict[str, Any]:
+    """Trains SVDNet, from the last checkpoint on.
+
+    Writes ``classifier.keras``, the network of the epoch with the fewest wrong validation frames,
+    and ``classifier_last.keras`` into the run folder, and TensorBoard summaries.
+
+    Args:
+        settings: See `ClassifierSettings`.
+        records: Labelled songs.
+        run: The open run folder.
+
+    Returns:
+        Validation scores of the best epoch.
+
+    Raises:
+        InputError: If there are no labelled songs, or the loss is not finite.
+        KeyboardInterrupt: After SIGINT or SIGTERM, once the state is saved.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    classifier = build_svdnet(records.mean, records.std, settings.num_outputs)
+    trainer = ClassifierTrainer(settings, classifier)
+    best = _Best()
+    checkpoints = Checkpoints(
+        run.folder / "checkpoints",
+        settings.keep_checkpoints,
+        classifier=classifier,
+        optimizer=trainer.optimizer,
+        best=best.variables,
+    )
+    step = checkpoints.restore()
+    num_steps = settings.num_epochs * settings.epoch_batches
+    batches = iter(
+        labelled_batches(records, batch_size=settings.batch_size, seed=settings.seed, start=step)
+    )
+    with Summaries(run.folder) as summaries, Interruption() as interruption:
+        validation = _Validation(records, settings)
+        if step == 0:
+            summaries.configuration(run.config)
+            _show_excerpts(summaries, records, settings)
+        with progress(total=num_steps, initial=step, description="classifier", unit="batch") as bar:
+            window: list[dict[str, float]] = []
+            while step < num_steps:
+                epoch = step // settings.epoch_batches
+                rate = settings.learning_rate * settings.learning_rate_decay**epoch
+                trainer.optimizer.learning_rate.assign(rate)
+                window.append(_finite(trainer.step(*next(batches)), step))
+                step += 1
+                bar.update()
+                epoch_ends = step % settings.epoch_batches == 0
+                if epoch_ends or len(window) == 50:
+                    _log_training(summaries, window, rate, step)
+                    bar.set_postfix(loss=f"{window[-1]['loss']:.3f}")
+                    window = []
+                if epoch_ends:
+                    scores = validation.scores(classifier)
+                    summaries.scalars(
+                        {f"validation/{name}": value for name, value in scores.items()}, step
+                    )
+                    if best.update(scores["error"], epoch):
+                        save_model(classifier, run.folder / "classifier.keras")
+                due = epoch_ends or step % settings.checkpoint_every == 0
+                if due or interruption.signal is not None:
+                    checkpoints.save(step)
+                    summaries.flush()
+                interruption.raise_if_requested()
+    save_model(classifier, run.folder / "classifier_last.keras")
+    return {"steps": step, "best_epoch": best.epoch, "validation_error": best.error}
+
+
+class _Best:
+    """The lowest validation error so far, kept in checkpoints."""
+
+    def __init__(self):
+        self.variables = tf.Variable([np.inf, -1.0], dtype=tf.float64, trainable=False)
+
+    @property
+    def error(self) -> float:
+        return float(self.variables[0].numpy())
+
+    @property
+    def epoch(self) -> int:
+        return int(self.variables[1].numpy())
+
+    def update(self, error: float, epoch: int) -> bool:
+        """Takes note of an epoch; True if it is the best so far, or the best seen again."""
+        if error < self.error or epoch == self.epoch:
+            self.variables.assign([error, epoch])
+            return True
+        return False
+
+
+class _Validation:
+    """Scores on the labelled validation songs, every frame of them."""
+
+    def __init__(self, records: Records, settings: ClassifierSettings):
+        songs = [song for song in records.songs("valid") if song.has_labels]
+        if not songs:
+            raise InputError(
+                f"--records: {records.folder} holds no labelled validation songs, which choose the "
+                "best epoch; prepare the data with labels and a validation split"
+            )
+        self._songs = songs[: settings.validation_songs]
+        self._records = records
+
+    def scores(self, classifier: keras.Model) -> dict[str, float]:
+        predictor = FramePredictor(classifier)
+        predictions = [
+            singing_probability(predictor.predict(self._records.log_mel(song)))
+            for song in self._songs
+        ]
+        labels = [self._records.labels(song) for song in self._songs]
+        scores = evaluate(predictions, labels)
+        names = ("error", "accuracy", "f1", "auroc", "threshold")
+        return {name: float(scores[name]) for name in names if scores[name] is not None}
+
+
+def _finite(values: dict[str, tf.Tensor], step: int) -> dict[str, float]:
+    numbers = {name: float(value.numpy()) for name, value in values.items()}
+    if not np.isfinite(numbers["loss"]):
+        raise InputError(
+            f"batch {step}: the loss is {numbers['loss']}; the run stops and its last checkpoint "
+            "stays. Try a smaller --learning_rate"
+        )
+    return numbers
+
+
+def _log_training(
+    summaries: Summaries, window: list[dict[str, float]], rate: float, step: int
+) -> None:
+    means = {f"training/{name}": np.mean([row[name] for row in window]) for name in window[0]}
+    summaries.scalars({**means, "training/learning_rate": rate}, step)
+
+
+def _show_excerpts(summaries: Summaries, records: Records, settings: ClassifierSettings) -> None:
+    """Sample excerpts with their labels."""
+    batches = labelled_batches(records, batch_size=64, seed=settings.seed)
+    excerpts, labels = (part.numpy() for part in next(iter(batches)))
+    for name, chosen in (("singing", labels > 0.5), ("no singing", labels <= 0.5)):
+        if chosen.any():
+            summaries.log_mels(f"excerpts/{name}", excerpts[chosen][:_SHOWN_EXCERPTS], 0, columns=4)
