@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from svdam.audio import composition, effects, synthesis
+from svdam.audio import composition, drums, effects, sustained, synthesis
 from svdam.audio.composition import Interval, Plan
 
 SINGER_STYLES = (
@@ -58,7 +58,11 @@ class Band:
         sound = synthesis.play_struck(notes, patch, self.num_samples, self.rate, self.rng)
         if "guitar" in family and family != "bass guitar":
             u = self.rng.uniform
-            body = ((u(95, 120), u(3, 7), 3), (u(190, 230), u(2, 6), 3), (u(2000, 5000), u(0, 6), 1))
+            body = (
+                (u(95, 120), u(3, 7), 3),
+                (u(190, 230), u(2, 6), 3),
+                (u(2000, 5000), u(0, 6), 1),
+            )
             sound = effects.equalise(sound, body, self.rate)
         self.add(sound, level_db)
 
@@ -70,10 +74,12 @@ class Band:
         notes = [
             note
             for phrase in phrases
-            for note in composition.draw_melody(self.plan, phrase, centre - 8, centre + 9, pace, rng)
+            for note in composition.draw_melody(
+                self.plan, phrase, centre - 8, centre + 9, pace, rng
+            )
         ]
-        patch = synthesis.SUSTAINED[name](rng)
-        sound = synthesis.play_line(notes, patch, self.num_samples, self.rate, rng)
+        patch = sustained.SUSTAINED[name](rng)
+        sound = sustained.play_line(notes, patch, self.num_samples, self.rate, rng)
         self.add(sound, level_db)
 
     def bass(self, level_db: float, walking: bool = False) -> None:
@@ -82,15 +88,15 @@ class Band:
         if self.rng.random() < 0.7:
             self.struck("bass guitar", notes, level_db)
         else:
-            patch = synthesis.SUSTAINED["synth lead"](self.rng)
-            sound = synthesis.play_line(notes, patch, self.num_samples, self.rate, self.rng)
+            patch = sustained.SUSTAINED["synth lead"](self.rng)
+            sound = sustained.play_line(notes, patch, self.num_samples, self.rate, self.rng)
             self.add(sound, level_db, place=0.0)
 
     def drums(self, level_db: float, light: bool = False) -> None:
         """A drum kit."""
-        kit = synthesis.drum_kit(self.rate, self.rng)
+        kit = drums.drum_kit(self.rate, self.rng)
         hits = composition.drum_hits(self.plan, light, self.rng)
-        self.add(synthesis.play_drums(hits, kit, self.num_samples, self.rate, self.rng), level_db)
+        self.add(drums.play_drums(hits, kit, self.num_samples, self.rate, self.rng), level_db)
 
     def pad(self, level_db: float, count: int = 3) -> None:
         """Held chords of strings or a synthesizer."""
@@ -99,7 +105,7 @@ class Band:
         attack = rng.uniform(0.05, 0.6)
         bright = rng.random()
         self.add(
-            synthesis.play_pad(notes, bright, attack, self.num_samples, self.rate, rng), level_db
+            sustained.play_pad(notes, bright, attack, self.num_samples, self.rate, rng), level_db
         )
 
     def distorted(self, level_db: float) -> None:
@@ -165,9 +171,9 @@ def _ballad(band: Band) -> None:
 def _electronic(band: Band) -> None:
     rng, plan = band.rng, band.plan
     band.drums(0)
-    patch = synthesis.SUSTAINED["synth lead"](rng)
+    patch = sustained.SUSTAINED["synth lead"](rng)
     notes = composition.bass_line(plan, False, rng)
-    band.add(synthesis.play_line(notes, patch, band.num_samples, band.rate, rng), -1, place=0.0)
+    band.add(sustained.play_line(notes, patch, band.num_samples, band.rate, rng), -1, place=0.0)
     band.pad(-5)
     if rng.random() < 0.6:
         family = str(rng.choice(["bells", "marimba", "electric piano", "harp"]))

@@ -146,7 +146,9 @@ def draw_melody(
         left = interval[1] - time
         if left - secs < 0.2:
             secs = left
-        spot += int(rng.choice([-3, -2, -1, 0, 1, 2, 3], p=[0.05, 0.12, 0.3, 0.12, 0.26, 0.1, 0.05]))
+        spot += int(
+            rng.choice([-3, -2, -1, 0, 1, 2, 3], p=[0.05, 0.12, 0.3, 0.12, 0.26, 0.1, 0.05])
+        )
         spot = int(np.clip(spot, 0, len(pitches) - 1))
         on_beat = abs((time - plan.first_beat) / plan.beat_secs % 1) < 0.05
         if on_beat or secs > plan.beat_secs:  # weighty notes belong to the chord
@@ -194,7 +196,9 @@ def strummed(plan: Plan, low: int, rng: np.random.Generator) -> list[Note]:
         accent = (0.55 if up else 0.8) * rng.uniform(0.75, 1.15)
         for place, pitch in enumerate(order):
             start = secs + place * spread + rng.normal(0, 0.003)
-            notes.append(Note(start, start + 0.06 if muted else max(end, start + 0.1), pitch, accent))
+            notes.append(
+                Note(start, start + 0.06 if muted else max(end, start + 0.1), pitch, accent)
+            )
     return notes
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter, resample_poly
 
-from svdam.audio import arrangement, composition, effects, voice
+from svdam.audio import arrangement, composition, effects, phonetics, voice
 from svdam.core.files import atomic_path, atomic_write, read_json, write_json
 from svdam.core.progress import progress
 from svdam.core.settings import Settings, setting
@@ -129,6 +129,11 @@ def render_song(
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     styles = arrangement.SINGER_STYLES if sings else arrangement.INSTRUMENTAL_STYLES
     style = style or styles[rng.integers(len(styles))]
+    if style not in styles or (voice_kind or "man") not in phonetics.PITCH_RANGES:
+        raise InputError(
+            f"render_song: found style {style!r} and voice {voice_kind!r}, expected a style of "
+            f"{sorted(set(styles))} and a voice of {sorted(phonetics.PITCH_RANGES)}"
+        )
     rate = 24000 if sample_rate == 48000 else 22050
     plan = composition.draw_plan(song_secs, style, rng)
     num_samples = round(song_secs * rate)
@@ -158,8 +163,8 @@ def _render_voice(
     plan: composition.Plan, kind: str, num_samples: int, rate: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[tuple[float, float], ...]]:
     """A lead voice, sometimes with a second one, in its room: stereo samples and segments."""
-    singer = voice.draw_singer(kind, rng)
-    low, high = voice.PITCH_RANGES[kind]
+    singer = phonetics.draw_singer(kind, rng)
+    low, high = phonetics.PITCH_RANGES[kind]
     low = rng.uniform(low, max(high - 13, low + 1))
     high = low + rng.uniform(9, 15)
     pace = rng.choice([1.3, 2.0, 2.8, 3.6, 4.5])
@@ -168,7 +173,7 @@ def _render_voice(
         for phrase in composition.draw_phrases(plan, rng.uniform(0.55, 0.8), rng)
         if (notes := composition.draw_melody(plan, phrase, low, high, pace, rng))
     ]
-    lyrics = voice.write_lyrics(melody, singer, rng)
+    lyrics = phonetics.write_lyrics(melody, singer, rng)
     mono, segments = voice.sing(lyrics, singer, num_samples, rate, rng)
     if rng.random() < 0.2:  # a second voice, a third or so above or below, or the same once more
         shift = float(rng.choice([-5, -3, 0, 0, 3, 4]))
@@ -182,7 +187,7 @@ def _render_voice(
     return stereo, _merge(segments, num_samples / rate)
 
 
-def _transposed(syllable: voice.Syllable, shift: float) -> voice.Syllable:
+def _transposed(syllable: phonetics.Syllable, shift: float) -> phonetics.Syllable:
     notes = tuple((time, pitch + shift) for time, pitch in syllable.notes)
     return dataclasses.replace(syllable, notes=notes)
 
@@ -223,7 +228,9 @@ def _balance(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
     """Sets the energy ratio of voice to band within the sing segments."""
-    ratio_db = float(rng.uniform(VOICE_TO_BAND_DB[0] + 1, VOICE_TO_BAND_DB[1] - 1))
+    # Within the range by a margin, because compression weighs loud passages anew; voices that
+    # lead the band are the rule, buried ones the exception.
+    ratio_db = float(VOICE_TO_BAND_DB[0] + 1 + 13 * rng.beta(2.2, 1.3))
     tone = [(rng.uniform(80, 7000), rng.uniform(-4, 4), rng.uniform(0.5, 1.5)) for _ in range(3)]
     corner_hz, tilt_db = rng.uniform(800, 4000), rng.uniform(-6, 6)
     sung, band = (
@@ -245,7 +252,7 @@ def _master(
     power = np.mean(mix**2, axis=1)
     noise = lfilter([1.0, -0.2], [1.0, -0.9], rng.standard_normal(mix.shape), axis=0)
     hiss = rng.standard_normal(mix.shape) + 0.4 * noise
-    band = band + hiss * np.sqrt(power.mean()) * 10 ** (rng.uniform(-68, -44) / 20)
+    band = band + hiss * np.sqrt(power.mean()) * 10 ** (rng.uniform(-62, -40) / 20)
     decay = np.exp(-1 / (0.12 * rate))
     envelope = lfilter([1 - decay], [1, -decay], power) / power.mean()
     gain = (envelope + 0.1) ** (-0.5 * rng.uniform(0, 0.5))
@@ -377,10 +384,25 @@ def _is_complete(folder: Path, file: SongFile) -> bool:
     return (folder / "audio" / file.name).exists() and _label_path(folder, file).exists()
 
 
-def _render_file(folder: Path, settings: CorpusSettings, file: SongFile) -> None:
-    """Renders one song and writes its sound, then its labels."""
+def write_audio(path: str | os.PathLike, song: Song) -> None:
+    """Writes a song's sound in the format that the name's suffix says.
+
+    MP3 and Vorbis delay sound, but libsndfile notes the delay in the file and takes it back when it
+    reads: decoded songs are as long as before and aligned to the sample (measured at all rates of
+    `SAMPLE_RATES`), so labels need no shift.
+    """
     import soundfile
 
+    path = Path(path)
+    container, subtype = _ENCODINGS[path.suffix]
+    with atomic_path(path) as temporary:
+        soundfile.write(
+            temporary, song.samples, song.sample_rate, format=container, subtype=subtype
+        )
+
+
+def _render_file(folder: Path, settings: CorpusSettings, file: SongFile) -> None:
+    """Renders one song and writes its sound, then its labels."""
     song = render_song(
         (settings.seed, file.index),
         settings.song_secs,
@@ -390,11 +412,6 @@ def _render_file(folder: Path, settings: CorpusSettings, file: SongFile) -> None
         file.style,
         file.voice_kind,
     )
-    path = folder / "audio" / file.name
-    container, subtype = _ENCODINGS[path.suffix]
-    with atomic_path(path) as temporary:
-        soundfile.write(
-            temporary, song.samples, file.sample_rate, format=container, subtype=subtype
-        )
+    write_audio(folder / "audio" / file.name, song)
     with atomic_write(_label_path(folder, file)) as stream:
         stream.writelines(f"{line}\n" for line in song.label_lines())

@@ -20,14 +20,21 @@ def equalise(
             alpha, gain = np.sin(omega) / (2 * quality), 10 ** (gain_db / 40)
             middle = -2 * np.cos(omega)
             section = np.array(
-                [1 + alpha * gain, middle, 1 - alpha * gain, 1 + alpha / gain, middle, 1 - alpha / gain]
+                [
+                    1 + alpha * gain,
+                    middle,
+                    1 - alpha * gain,
+                    1 + alpha / gain,
+                    middle,
+                    1 - alpha / gain,
+                ]
             )
             sections.append(section / section[3])
     return sosfilt(np.array(sections), sound, axis=0) if sections else sound
 
 
 def shelve(sound: np.ndarray, corner_hz: float, gain_db: float, rate: int) -> np.ndarray:
-    """A first-order shelf that raises everything above ``corner_hz`` by ``gain_db``, along axis 0."""
+    """A first-order shelf that raises all above ``corner_hz`` by ``gain_db``, along axis 0."""
     gain, corner = 10 ** (gain_db / 20), np.tan(np.pi * corner_hz / rate)
     root = np.sqrt(gain)
     b = np.array([gain + corner * root, corner * root - gain]) / (1 + corner * root)
@@ -64,6 +71,7 @@ def room_response(secs: float, bright: float, rate: int, rng: np.random.Generato
 def reverberate(stereo: np.ndarray, response: np.ndarray, amount: float) -> np.ndarray:
     """Adds ``amount`` of room to a stereo sound, shape (samples, 2)."""
     wet = np.stack(
-        [fftconvolve(stereo[:, side], response[:, side])[: len(stereo)] for side in range(2)], axis=1
+        [fftconvolve(stereo[:, side], response[:, side])[: len(stereo)] for side in range(2)],
+        axis=1,
     )
     return stereo + amount * wet

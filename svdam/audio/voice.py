@@ -7,276 +7,32 @@ shapes the sound is a curve sampled once every `CONTROL_SAMPLES` samples.
 Conventions: times in seconds, pitches in MIDI note numbers (69 is 440 Hz, fractions allowed),
 frequencies in Hz, samples as float64 arrays of shape (samples,).
 
-Sources:
-    The glottal pulse: Fant, Liljencrants, Lin, "A four-parameter model of glottal flow" (1985), with
-    its shape from the one parameter Rd of Fant, "The LF-model revisited" (1995).
-    The cascade: Klatt, "Software for a cascade/parallel formant
-    synthesizer" (1980),
-    with a notch of variable depth for its nasal pole-zero pair.
-    Formants of men and women: means of Hillenbrand et al., "Acoustic characteristics of American
-    English vowels" (1995). Formants of basses, tenors, altos and sopranos: the table that Csound's
-    manual prints (appendix "Formant values").
+Source of the cascade: Klatt, "Software for a cascade/parallel formant synthesizer" (1980), with a
+notch of variable depth for its nasal pole-zero pair.
 """
 
-import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.signal import butter, lfilter, sosfilt
+
+from svdam.audio.glottis import HARMONICS, RD_GRID, TABLE_POINTS, pulse_tables
+from svdam.audio.phonetics import CONSONANTS, Consonant, Singer, Syllable, vowel_formants
 
 CONTROL_SAMPLES = 96
 
-SPEECH_FORMANTS = {
-    "man": {
-        "i": (342, 2322, 3000), "I": (427, 2034, 2684), "e": (476, 2089, 2691),
-        "E": (580, 1799, 2605), "ae": (588, 1952, 2601), "a": (768, 1333, 2522),
-        "O": (652, 997, 2538), "o": (497, 910, 2459), "U": (469, 1122, 2434),
-        "u": (378, 997, 2343), "V": (623, 1200, 2550), "R": (474, 1379, 1710),
-    },
-    "woman": {
-        "i": (437, 2761, 3372), "I": (483, 2365, 3053), "e": (536, 2530, 3047),
-        "E": (731, 2058, 2979), "ae": (669, 2349, 2972), "a": (936, 1551, 2815),
-        "O": (781, 1136, 2824), "o": (555, 1035, 2828), "U": (519, 1225, 2827),
-        "u": (459, 1105, 2735), "V": (753, 1426, 2933), "R": (523, 1588, 1929),
-    },
-}  # fmt: skip
-"""F1, F2, F3 in Hz of spoken vowels."""
-
-SUNG_FORMANTS = {
-    "bass": {
-        "a": (600, 1040, 2250, 2450, 2750), "e": (400, 1620, 2400, 2800, 3100),
-        "i": (250, 1750, 2600, 3050, 3340), "o": (400, 750, 2400, 2600, 2900),
-        "u": (350, 600, 2400, 2675, 2950),
-    },
-    "tenor": {
-        "a": (650, 1080, 2650, 2900, 3250), "e": (400, 1700, 2600, 3200, 3580),
-        "i": (290, 1870, 2800, 3250, 3540), "o": (400, 800, 2600, 2800, 3000),
-        "u": (350, 600, 2700, 2900, 3300),
-    },
-    "alto": {
-        "a": (800, 1150, 2800, 3500, 4950), "e": (400, 1600, 2700, 3300, 4950),
-        "i": (350, 1700, 2700, 3700, 4950), "o": (450, 800, 2830, 3500, 4950),
-        "u": (325, 700, 2530, 3500, 4950),
-    },
-    "soprano": {
-        "a": (800, 1150, 2900, 3900, 4950), "e": (350, 2000, 2800, 3600, 4950),
-        "i": (270, 2140, 2950, 3900, 4950), "o": (450, 800, 2830, 3800, 4950),
-        "u": (325, 700, 2700, 3800, 4950),
-    },
-}  # fmt: skip
-"""F1 to F5 in Hz of vowels as trained voices sing them; F3 to F5 lie close: the singer's formant."""
-
-PITCH_RANGES = {
-    "bass": (40, 60), "man": (44, 67), "tenor": (48, 69),
-    "alto": (55, 74), "woman": (54, 76), "soprano": (60, 81),
-}  # fmt: skip
-"""Lowest and highest pitch of each kind of voice."""
-
-_UPPER_SPEECH_FORMANTS = {"man": (3450.0, 4400.0), "woman": (4050.0, 5050.0)}
 _BANDWIDTHS_HZ = np.array([75.0, 95.0, 130.0, 190.0, 260.0])
 _NOTCH_BANDWIDTH_HZ = 700.0
 _TRACT_FFT = 1024
-
-
-@dataclasses.dataclass(frozen=True)
-class Consonant:
-    """What the throat and mouth do for one consonant; formants are those of a male tract."""
-
-    secs: float
-    voicing: float = 0.0
-    breath: float = 0.0
-    formants: tuple[float, float, float] | None = None
-    nasal_zero_hz: float = 0.0
-    noise: str = ""
-    noise_gain: float = 0.0
-    burst: bool = False
-
-
-CONSONANTS = {
-    "m": Consonant(0.075, 0.55, formants=(270, 1050, 2200), nasal_zero_hz=950),
-    "n": Consonant(0.065, 0.55, formants=(270, 1550, 2500), nasal_zero_hz=1600),
-    "l": Consonant(0.060, 0.65, formants=(340, 1100, 2750)),
-    "r": Consonant(0.065, 0.65, formants=(340, 1150, 1600)),
-    "w": Consonant(0.065, 0.60, formants=(310, 640, 2250)),
-    "y": Consonant(0.060, 0.60, formants=(280, 2200, 2950)),
-    "h": Consonant(0.070, 0.05, breath=1.0),
-    "s": Consonant(0.110, noise="s", noise_gain=0.30),
-    "sh": Consonant(0.110, noise="sh", noise_gain=0.36),
-    "f": Consonant(0.090, noise="f", noise_gain=0.09),
-    "th": Consonant(0.080, noise="th", noise_gain=0.07),
-    "z": Consonant(0.080, 0.40, formants=(270, 1650, 2550), noise="s", noise_gain=0.16),
-    "v": Consonant(0.060, 0.50, formants=(270, 1100, 2250), noise="f", noise_gain=0.05),
-    "t": Consonant(0.085, breath=0.7, noise="t", noise_gain=0.34, burst=True),
-    "k": Consonant(0.085, breath=0.7, noise="k", noise_gain=0.30, burst=True),
-    "p": Consonant(0.080, breath=0.6, noise="p", noise_gain=0.22, burst=True),
-    "ch": Consonant(0.120, breath=0.2, noise="sh", noise_gain=0.36, burst=True),
-    "d": Consonant(
-        0.055, 0.22, formants=(250, 1700, 2600), noise="t", noise_gain=0.13, burst=True
-    ),
-    "g": Consonant(
-        0.055, 0.22, formants=(250, 1900, 2300), noise="k", noise_gain=0.12, burst=True
-    ),
-    "b": Consonant(
-        0.055, 0.22, formants=(250, 900, 2200), noise="p", noise_gain=0.10, burst=True
-    ),
-}
-
 _NOISE_BANDS_HZ = {
-    "s": (4300, 9800), "sh": (2100, 6300), "f": (1500, 10000), "th": (2500, 10000),
-    "t": (2800, 9500), "k": (1100, 3400), "p": (350, 2200),
-}  # fmt: skip
-
-_ONSETS = (
-    "", "", "", "m", "n", "l", "r", "w", "y", "h", "s", "sh", "f", "th", "t", "k", "p", "ch",
-    "d", "g", "b", "b", "d", "l", "w", "n", "s t", "s p", "t r", "f l", "k r", "b l", "v",
-)  # fmt: skip
-_CODAS = (
-    "",
-    "",
-    "",
-    "",
-    "",
-    "",
-    "n",
-    "m",
-    "l",
-    "r",
-    "s",
-    "z",
-    "t",
-    "k",
-    "d",
-    "n d",
-    "s t",
-    "v",
-)
-_DIPHTHONGS = (
-    ("a", "I"),
-    ("e", "I"),
-    ("o", "U"),
-    ("a", "U"),
-    ("O", "I"),
-    ("V", "I"),
-    ("E", "I"),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Singer:
-    """One singer's body and habits."""
-
-    kind: str
-    tract_scale: float
-    rd: float
-    breath: float
-    jitter: float
-    shimmer: float
-    vibrato_hz: float
-    vibrato_cents: float
-    vibrato_delay_secs: float
-    glide_secs: float
-    scoop_semitones: float
-    drift_cents: float
-    articulation: float
-    dynamics_db: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Syllable:
-    """One sung syllable.
-
-    Attributes:
-        vowel_secs: When its vowel starts; the consonants before it start earlier.
-        end_secs: When it ends, its last consonants included.
-        notes: (start in seconds, pitch) of its notes; more than one is a melisma.
-        onset: Consonants before the vowel.
-        vowels: One vowel, or two for a diphthong.
-        coda: Consonants after the vowel.
-        level: Loudness, about 0.4 to 1.
-    """
-
-    vowel_secs: float
-    end_secs: float
-    notes: tuple[tuple[float, float], ...]
-    onset: tuple[str, ...]
-    vowels: tuple[str, ...]
-    coda: tuple[str, ...]
-    level: float
-
-
-def draw_singer(kind: str, rng: np.random.Generator) -> Singer:
-    """Draws a singer of one kind of `PITCH_RANGES`."""
-    trained = kind in SUNG_FORMANTS
-    return Singer(
-        kind=kind,
-        tract_scale=rng.uniform(0.97, 1.03) if trained else rng.uniform(0.93, 1.07),
-        rd=rng.uniform(0.7, 1.3) if trained else rng.uniform(0.6, 1.9),
-        breath=rng.uniform(0.01, 0.04) if trained else 10 ** rng.uniform(-2.2, -1.2),
-        jitter=rng.uniform(0.001, 0.006),
-        shimmer=rng.uniform(0.01, 0.08),
-        vibrato_hz=rng.uniform(4.7, 6.4),
-        vibrato_cents=rng.uniform(45, 120)
-        if trained
-        else rng.choice([8, 20, 35, 60, 90]),
-        vibrato_delay_secs=rng.uniform(0.1, 0.4),
-        glide_secs=rng.uniform(0.05, 0.22),
-        scoop_semitones=rng.uniform(0.0, 3.0),
-        drift_cents=rng.uniform(8, 40),
-        articulation=10 ** (rng.uniform(-12, 2) / 20),
-        dynamics_db=rng.uniform(3, 10),
-    )
-
-
-def write_lyrics(
-    phrases: Sequence[Sequence[tuple[float, float, float]]],
-    singer: Singer,
-    rng: np.random.Generator,
-) -> list[list[Syllable]]:
-    """Puts syllables under melodies.
-
-    Args:
-        phrases: For each phrase its notes, (start, end, pitch), in seconds and MIDI numbers.
-        singer: The singer, whose kind decides which vowels there are.
-        rng: Source of randomness.
-
-    Returns:
-        The syllables of each phrase.
-    """
-    vowels = list(_vowel_table(singer))
-    melisma_chance = rng.choice([0.0, 0.1, 0.3])
-    song = []
-    for phrase in phrases:
-        groups: list[list[tuple[float, float, float]]] = []
-        for note in phrase:
-            if groups and rng.random() < melisma_chance and len(groups[-1]) < 4:
-                groups[-1].append(note)
-            else:
-                groups.append([note])
-        syllables = []
-        for notes in groups:
-            sung = (str(rng.choice(vowels)),)
-            if len(vowels) > 5 and rng.random() < 0.3:
-                sung = _DIPHTHONGS[rng.integers(len(_DIPHTHONGS))]
-            coda = (
-                _CODAS[rng.integers(len(_CODAS))]
-                if notes[-1][1] - notes[0][0] > 0.22
-                else ""
-            )
-            syllables.append(
-                Syllable(
-                    vowel_secs=notes[0][0],
-                    end_secs=notes[-1][1],
-                    notes=tuple((start, pitch) for start, _, pitch in notes),
-                    onset=tuple(_ONSETS[rng.integers(len(_ONSETS))].split()),
-                    vowels=sung,
-                    coda=tuple(coda.split()),
-                    level=float(10 ** (-singer.dynamics_db * rng.random() / 20)),
-                )
-            )
-        song.append(syllables)
-    return song
+    "s": (4300, 9800),
+    "sh": (2100, 6300),
+    "f": (1500, 10000),
+    "th": (2500, 10000),
+    "t": (2800, 9500),
+    "k": (1100, 3400),
+    "p": (350, 2200),
+}
 
 
 def sing(
@@ -305,9 +61,7 @@ def sing(
         starts = _syllable_starts(phrase)
         for index, syllable in enumerate(phrase):
             last = index == len(phrase) - 1
-            end = (
-                syllable.end_secs if last else min(syllable.end_secs, starts[index + 1])
-            )
+            end = syllable.end_secs if last else min(syllable.end_secs, starts[index + 1])
             # Within a phrase the voice does not stop for gaps that a listener takes for rhythm.
             if not last and starts[index + 1] - end < 0.06:
                 end = starts[index + 1]
@@ -321,32 +75,19 @@ def sing(
     return _level(voice, sample_rate), segments
 
 
-def _vowel_table(singer: Singer) -> dict[str, tuple[float, ...]]:
-    return {**SPEECH_FORMANTS, **SUNG_FORMANTS}[singer.kind]
-
-
-def vowel_formants(vowel: str, singer: Singer) -> np.ndarray:
-    """F1 to F5 in Hz, shape (5,), of a vowel in a singer's mouth."""
-    formants = _vowel_table(singer)[vowel]
-    formants = (*formants, *_UPPER_SPEECH_FORMANTS.get(singer.kind, ()))
-    return np.array(formants, dtype=float) * singer.tract_scale
-
-
 def _syllable_starts(phrase: Sequence[Syllable]) -> list[float]:
     """When the first consonant of each syllable starts, in seconds."""
     starts = []
     for index, syllable in enumerate(phrase):
         secs = sum(CONSONANTS[name].secs for name in syllable.onset)
         if index:  # fast notes leave less time for consonants
-            secs = min(
-                secs, 0.45 * (syllable.vowel_secs - phrase[index - 1].vowel_secs)
-            )
+            secs = min(secs, 0.45 * (syllable.vowel_secs - phrase[index - 1].vowel_secs))
         starts.append(max(syllable.vowel_secs - secs, 0.0))
     return starts
 
 
 class Curves:
-    """The control curves of a song's voice: everything that changes with time, one value a frame."""
+    """The control curves of a song's voice: all that changes with time, one value a frame."""
 
     def __init__(self, num_samples: int, sample_rate: int, singer: Singer):
         self.num_samples, self.sample_rate, self.singer = (
@@ -378,17 +119,13 @@ class Curves:
         wanted = sum(CONSONANTS[name].secs for name in syllable.onset)
         for name in syllable.onset:
             secs = CONSONANTS[name].secs * (syllable.vowel_secs - start) / wanted
-            self._paint_consonant(
-                CONSONANTS[name], time, secs, vowels[0], syllable.level
-            )
+            self._paint_consonant(CONSONANTS[name], time, secs, vowels[0], syllable.level)
             time += secs
         wanted = sum(CONSONANTS[name].secs for name in syllable.coda)
         coda_secs = min(wanted, 0.4 * (end - time))
         span = self.span(time, end - coda_secs)
         length = span.stop - span.start
-        turn = np.clip((np.linspace(0, 1, length) - rng.uniform(0.3, 0.6)) * 3, 0, 1)[
-            :, None
-        ]
+        turn = np.clip((np.linspace(0, 1, length) - rng.uniform(0.3, 0.6)) * 3, 0, 1)[:, None]
         count = len(self.formants[span])
         self.formants[span] = (vowels[0] * (1 - turn) + vowels[-1] * turn)[:count]
         self.voicing[span] = 1.0
@@ -397,9 +134,7 @@ class Curves:
         time = end - coda_secs
         for name in syllable.coda:
             secs = CONSONANTS[name].secs * coda_secs / wanted
-            self._paint_consonant(
-                CONSONANTS[name], time, secs, vowels[-1], syllable.level
-            )
+            self._paint_consonant(CONSONANTS[name], time, secs, vowels[-1], syllable.level)
             time += secs
 
     def _paint_consonant(
@@ -451,8 +186,9 @@ class Curves:
             span = self.span(times[index], times[index + 1])
             length = len(self.pitch[span])
             secs = np.arange(length) / self.rate
-            slope = rng.normal(0, 0.25) * (secs - secs.mean()) if length else 0.0
-            line = pitch + slope
+            way = np.linspace(-1, 1, length)
+            lean, bend = rng.normal(0, singer.sway_semitones, 2) * (0.6, 0.4)
+            line = pitch + lean * way + bend * (way**2 - 0.33)
             if index == 0 and rng.random() < (0.6 if first else 0.3):
                 line = line - singer.scoop_semitones * rng.random() * (
                     secs < rng.uniform(0.05, 0.15)
@@ -464,12 +200,8 @@ class Curves:
                 )
             self.pitch[span] = line
             onset = singer.vibrato_delay_secs * rng.uniform(0.7, 1.4)
-            depth = np.clip((secs - onset) / 0.3, 0, 1) * (
-                length / self.rate > onset + 0.15
-            )
-            self.vibrato[span] = (
-                depth * rng.uniform(0.6, 1.2) * singer.vibrato_cents / 100
-            )
+            depth = np.clip((secs - onset) / 0.3, 0, 1) * (length / self.rate > onset + 0.15)
+            self.vibrato[span] = depth * rng.uniform(0.6, 1.2) * singer.vibrato_cents / 100
 
     def paint_inhalation(self, phrase_start: float, rng: np.random.Generator) -> None:
         """Writes an audible breath into the silence before a phrase, if there is any."""
@@ -477,7 +209,7 @@ class Curves:
         span = self.span(max(phrase_start - secs - 0.05, 0.0), phrase_start - 0.05)
         if phrase_start < 0.3 or np.any(self.voicing[span]) or np.any(self.level[span]):
             return
-        self.breath[span] = rng.uniform(0.02, 0.2) * np.hanning(span.stop - span.start)
+        self.breath[span] = rng.uniform(0.01, 0.06) * np.hanning(span.stop - span.start)
         self.formants[span] = vowel_formants("e", self.singer)
 
     def finish(self, rng: np.random.Generator) -> None:
@@ -486,17 +218,13 @@ class Curves:
         frames = len(self.pitch)
         pitch = _smooth(_fill(self.pitch), singer.glide_secs * self.rate)
         wander = lfilter([0.02], [1, -0.98], rng.standard_normal(frames)) * 10
-        rate = singer.vibrato_hz * (
-            1 + 0.06 * lfilter([0.02], [1, -0.98], rng.normal(size=frames))
-        )
+        rate = singer.vibrato_hz * (1 + 0.06 * lfilter([0.02], [1, -0.98], rng.normal(size=frames)))
         phase = 2 * np.pi * (np.cumsum(rate) / self.rate + rng.random())
         pitch += wander * singer.drift_cents / 100
         depth = _smooth(self.vibrato, 0.1 * self.rate)
         pitch += depth * np.sin(phase)
         self.f0_hz = 440 * 2 ** ((pitch - 69) / 12)
-        self.level = _smooth(self.level, 0.06 * self.rate) * (
-            1 + 0.6 * depth * np.sin(phase + 1)
-        )
+        self.level = _smooth(self.level, 0.06 * self.rate) * (1 + 0.6 * depth * np.sin(phase + 1))
         self.voicing = _smooth(self.voicing, 0.025 * self.rate)
         self.breath = _smooth(self.breath, 0.02 * self.rate)
         formants = np.column_stack([_fill(column) for column in self.formants.T])
@@ -505,9 +233,7 @@ class Curves:
         self.formants[:, 0] = np.maximum(self.formants[:, 0], 1.03 * self.f0_hz)
         self.formants[:, 1] = np.maximum(self.formants[:, 1], self.formants[:, 0] + 200)
         self.nasality = _smooth(self.nasality, 0.04 * self.rate)
-        self.nasal_zero = _smooth(
-            np.clip(_fill(self.nasal_zero), 900, 1700), 0.04 * self.rate
-        )
+        self.nasal_zero = _smooth(np.clip(_fill(self.nasal_zero), 900, 1700), 0.04 * self.rate)
 
 
 def _fill(values: np.ndarray) -> np.ndarray:
@@ -526,54 +252,6 @@ def _smooth(values: np.ndarray, width: float) -> np.ndarray:
     return np.convolve(padded, window / window.sum(), mode="valid")
 
 
-def lf_pulse(rd: float, num_points: int) -> np.ndarray:
-    """One period of the LF model's glottal flow derivative, shape (num_points,).
-
-    Args:
-        rd: Fant's shape parameter, from 0.3 (pressed, bright) to 2.7 (breathy, dark).
-        num_points: Points of the period.
-    """
-    return_time = (-1 + 4.8 * rd) / 100
-    skew = (22.4 + 11.8 * rd) / 100
-    opening = 0.25 * skew / (0.11 * rd / (0.5 + 1.2 * skew) - return_time)
-    peak = 1 / (2 * opening)
-    closing = peak * (1 + skew)
-    omega = np.pi / peak
-    rest = 1 - closing
-    epsilon = 1 / return_time
-    for _ in range(60):
-        epsilon = (1 - np.exp(-epsilon * rest)) / return_time
-    tail = np.exp(-epsilon * rest)
-    return_area = -((1 - tail) / epsilon - rest * tail) / (epsilon * return_time)
-
-    def net_flow(alpha: float) -> float:
-        sine, cosine = np.sin(omega * closing), np.cos(omega * closing)
-        area = alpha * sine - omega * cosine + omega * np.exp(-alpha * closing)
-        return -area / (sine * (alpha**2 + omega**2)) + return_area
-
-    alpha = brentq(net_flow, -60.0, 120.0)
-    time = np.arange(num_points) / num_points
-    growth = np.exp(alpha * (np.minimum(time, closing) - closing))
-    opened = -growth * np.sin(omega * time) / np.sin(omega * closing)
-    closed = -(np.exp(-epsilon * (time - closing)) - tail) / (epsilon * return_time)
-    return np.where(time <= closing, opened, closed)
-
-
-_TABLE_POINTS = 2048
-_RD_GRID = np.linspace(0.4, 2.7, 12)
-_HARMONICS = np.array([5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160])
-
-
-@functools.lru_cache(maxsize=1)
-def _pulse_tables() -> np.ndarray:
-    """Band-limited glottal pulses, shape (harmonic counts, Rd values, points)."""
-    spectra = np.stack([np.fft.rfft(lf_pulse(rd, 8192)) for rd in _RD_GRID]) / 4
-    tables = np.zeros((len(_HARMONICS), len(_RD_GRID), _TABLE_POINTS), np.float32)
-    for index, count in enumerate(_HARMONICS):
-        tables[index] = np.fft.irfft(spectra[:, : count + 1], _TABLE_POINTS, axis=1)
-    return tables
-
-
 def _glottal_source(curves: Curves, rng: np.random.Generator) -> np.ndarray:
     """The sound at the glottis: pulses with jitter and shimmer, and breath that they modulate."""
     singer, rate = curves.singer, curves.sample_rate
@@ -589,17 +267,15 @@ def _glottal_source(curves: Curves, rng: np.random.Generator) -> np.ndarray:
     shimmer = rng.normal(1, singer.shimmer, cycle[-1] + 2)
     phase = np.cumsum(f0_hz * (1 + jitter[cycle]) / rate) % 1
     # A louder voice closes its folds faster: smaller Rd, flatter spectrum.
-    rd = np.clip(
-        singer.rd + 0.9 * (0.65 - curves.level), _RD_GRID[0], _RD_GRID[-1] - 1e-6
-    )
-    row = at_samples((rd - _RD_GRID[0]) / (_RD_GRID[1] - _RD_GRID[0]))
-    band = np.searchsorted(_HARMONICS, 0.48 * rate / f0_hz, side="right") - 1
-    tables = _pulse_tables().reshape(-1)
+    rd = np.clip(singer.rd + 0.9 * (0.65 - curves.level), RD_GRID[0], RD_GRID[-1] - 1e-6)
+    row = at_samples((rd - RD_GRID[0]) / (RD_GRID[1] - RD_GRID[0]))
+    band = np.searchsorted(HARMONICS, 0.48 * rate / f0_hz, side="right") - 1
+    tables = pulse_tables().reshape(-1)
     floor_row = row.astype(int)
-    start = (np.maximum(band, 0) * len(_RD_GRID) + floor_row) * _TABLE_POINTS
-    point = start + (phase * _TABLE_POINTS).astype(int)
+    start = (np.maximum(band, 0) * len(RD_GRID) + floor_row) * TABLE_POINTS
+    point = start + (phase * TABLE_POINTS).astype(int)
     weight = row - floor_row
-    pulses = tables[point] * (1 - weight) + tables[point + _TABLE_POINTS] * weight
+    pulses = tables[point] * (1 - weight) + tables[point + TABLE_POINTS] * weight
     voicing = at_samples(curves.voicing * curves.level)
     noise = rng.standard_normal(curves.num_samples)
     opened = 0.35 + 0.65 * np.sin(np.pi * np.minimum(phase / 0.75, 1)) ** 2
@@ -623,17 +299,13 @@ def _filter_tract(source: np.ndarray, curves: Curves) -> np.ndarray:
     bandwidths = _BANDWIDTHS_HZ * (1 + formants / 12000) * (1 + 1.5 * nasality)
     # The closed mouth is a side branch that swallows a band: a notch, as deep as nasality says.
     notch_hz = curves.nasal_zero[active, None]
-    zero = _resonator(notch_hz, 80 + (_NOTCH_BANDWIDTH_HZ - 80) * (1 - nasality), rate)[
-        :, 0
-    ]
+    zero = _resonator(notch_hz, 80 + (_NOTCH_BANDWIDTH_HZ - 80) * (1 - nasality), rate)[:, 0]
     poles = _resonator(formants, bandwidths, rate)
     denominator = _resonator(notch_hz, np.array([_NOTCH_BANDWIDTH_HZ]), rate)[:, 0]
     for section in range(poles.shape[1]):
         denominator = _polynomial_product(denominator, poles[:, section])
     gain = denominator.sum(axis=1) / zero.sum(axis=1)  # 0 dB at 0 Hz
-    response = np.fft.rfft(zero * gain[:, None], _TRACT_FFT) / np.fft.rfft(
-        denominator, _TRACT_FFT
-    )
+    response = np.fft.rfft(zero * gain[:, None], _TRACT_FFT) / np.fft.rfft(denominator, _TRACT_FFT)
     window = np.hanning(2 * hop + 1)[:-1]
     filtered = np.fft.irfft(np.fft.rfft(blocks[active] * window, _TRACT_FFT) * response)
     out = np.zeros(len(padded) + _TRACT_FFT)
@@ -653,18 +325,14 @@ def _polynomial_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _filter_upper(source: np.ndarray, curves: Curves) -> np.ndarray:
     """The tube's fixed higher resonances, which keep the spectrum from falling off behind F5."""
     rate, spacing = curves.sample_rate, 1050.0 * curves.singer.tract_scale
-    centres = np.arange(
-        np.median(curves.formants[:, 4]) + spacing, 0.47 * rate, spacing
-    )
+    centres = np.arange(np.median(curves.formants[:, 4]) + spacing, 0.47 * rate, spacing)
     poles = _resonator(centres, np.full(len(centres), 500.0), rate)
     sections = np.zeros((len(centres), 6))
     sections[:, 0], sections[:, 3:] = poles.sum(axis=-1), poles
     return sosfilt(sections, source) if len(centres) else source
 
 
-def _resonator(
-    centre_hz: np.ndarray, bandwidth_hz: np.ndarray, rate: int
-) -> np.ndarray:
+def _resonator(centre_hz: np.ndarray, bandwidth_hz: np.ndarray, rate: int) -> np.ndarray:
     """Denominators (1, a1, a2) of two-pole resonators, shape (..., 3)."""
     radius = np.exp(-np.pi * bandwidth_hz / rate)
     a1 = -2 * radius * np.cos(2 * np.pi * centre_hz / rate)
@@ -681,16 +349,10 @@ def _frication(curves: Curves, rng: np.random.Generator) -> np.ndarray:
         if length < 8:
             continue
         low, high = _NOISE_BANDS_HZ[kind]
-        band = butter(
-            2, [low, min(high, 0.47 * rate)], "bandpass", fs=rate, output="sos"
-        )
+        band = butter(2, [low, min(high, 0.47 * rate)], "bandpass", fs=rate, output="sos")
         noise = sosfilt(band, rng.standard_normal(length + 64))[64:]
         ramp = np.minimum(np.arange(length) / (0.3 * length), 1.0)
-        shape = (
-            np.exp(-np.arange(length) / (0.3 * length))
-            if secs <= 0.025
-            else ramp * ramp[::-1]
-        )
+        shape = np.exp(-np.arange(length) / (0.3 * length)) if secs <= 0.025 else ramp * ramp[::-1]
         out[first : first + length] += gain * shape * noise
     return out
 
@@ -704,7 +366,5 @@ def _level(voice: np.ndarray, rate: int) -> np.ndarray:
     gain = (power / typical + 0.05) ** -0.2
     voice = voice * gain
     return (
-        voice / np.sqrt(np.mean(voice[power > 1e-3 * power.max()] ** 2))
-        if power.any()
-        else voice
+        voice / np.sqrt(np.mean(voice[power > 1e-3 * power.max()] ** 2)) if power.any() else voice
     )
