@@ -1,0 +1,214 @@
+"""Converts networks between files: Lasagne and TensorFlow 1 to Keras, and Keras to Lasagne."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from svdam.core.config import FRONT_END, LATENT_SIZE
+from svdam.core.files import atomic_path
+from svdam.core.npz import write_npz
+from svdam.core.settings import Settings, setting
+from svdam.core.validation import InputError
+from svdam.models import reference
+from svdam.models.lasagne import (
+    load_lasagne_npz,
+    read_lasagne_parameters,
+    read_meanstd,
+    to_lasagne,
+)
+from svdam.models.loading import load_model
+from svdam.models.tf1 import load_tf1_checkpoint, read_tf1_variables
+
+VERIFY_EXCERPTS = 4
+VERIFY_TOLERANCE = 1e-5
+"""Largest difference of a layer from the reference, relative to the layer's largest value."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionSettings(Settings):
+    """What `convert` takes; the flags of tools/convert_lasagne.py."""
+
+    input: str | None = setting(
+        None, "Network to convert: an .npz of Lasagne, or with --to_lasagne a .keras file."
+    )
+    tf1_checkpoint: str | None = setting(
+        None, "TensorFlow 1 checkpoint to convert instead of --input: its path without suffix."
+    )
+    meanstd: str | None = setting(
+        None,
+        "Mean and standard deviation of the mel bands (.npz with mean and std) that the network "
+        "was trained with. With --to_lasagne: where to write them.",
+    )
+    standardised_input: bool = setting(
+        False, "Converts without --meanstd; the model then takes standardised features."
+    )
+    output: str | None = setting(None, "File to write: .keras, or with --to_lasagne .npz.")
+    to_lasagne: bool = setting(False, "Converts a Keras SVDNet to an .npz for the original code.")
+    verify: bool = setting(
+        False, "Compares the model with the built-in NumPy reference on random input."
+    )
+    overwrite: bool = setting(False, "Replaces files that exist.")
+    seed: int = setting(0, "Of the random input of --verify.", minimum=0)
+
+    def validate(self) -> None:
+        """Refuses combinations that contradict each other."""
+        if (self.input is None) == (self.tf1_checkpoint is None):
+            raise InputError("give either --input or --tf1_checkpoint")
+        if self.output is None:
+            raise InputError("--output: is not given, expected the file to write")
+        if self.to_lasagne and (self.tf1_checkpoint or self.standardised_input):
+            raise InputError("--to_lasagne: takes a .keras file as --input, and nothing else")
+        if self.meanstd and self.standardised_input:
+            raise InputError("--standardised_input: contradicts --meanstd; give one of them")
+        suffix = ".npz" if self.to_lasagne else ".keras"
+        if Path(self.output).suffix != suffix:
+            raise InputError(f"--output: found {self.output}, expected a name ending in {suffix}")
+
+
+def convert(settings: ConversionSettings) -> list[str]:
+    """Converts a network. Nothing is written unless all of it succeeds.
+
+    Returns:
+        Lines that say what was done.
+
+    Raises:
+        InputError: If the input is missing, damaged or another network, if the output exists, or if
+            the result differs from the reference.
+    """
+    written = [settings.output] + ([settings.meanstd] if settings.to_lasagne else [])
+    for path in filter(None, written):
+        if os.path.exists(path) and not settings.overwrite:
+            raise InputError(f"{path}: exists; choose another name, or give --overwrite")
+    if settings.to_lasagne:
+        return _convert_to_lasagne(settings)
+    if settings.tf1_checkpoint:
+        model, differences = _from_tf1(settings)
+    else:
+        model, differences = _from_lasagne(settings)
+    lines = _verified(differences)
+    with atomic_path(settings.output) as temporary:
+        model.save(temporary)
+    name = "generator" if model.input_shape[1:] == (LATENT_SIZE,) else "SVDNet"
+    lines.append(f"{settings.output}: {name} with {model.count_params():,} parameters")
+    if settings.standardised_input and name == "SVDNet":
+        lines.append("It takes features that are already standardised, not raw log-mel.")
+    return lines
+
+
+def _from_lasagne(settings: ConversionSettings) -> tuple[keras.Model, dict[str, float]]:
+    _require_statistics(settings)
+    model = load_lasagne_npz(settings.input, settings.meanstd)
+    if not settings.verify:
+        return model, {}
+    excerpts, standardised = _random_excerpts(settings, settings.meanstd)
+    parameters = read_lasagne_parameters(settings.input)
+    expected = reference.lasagne_forward(parameters, standardised)
+    return model, _differences(_activations(model, expected, excerpts), expected)
+
+
+def _from_tf1(settings: ConversionSettings) -> tuple[keras.Model, dict[str, float]]:
+    variables, place = read_tf1_variables(settings.tf1_checkpoint)
+    is_generator = any(name.startswith("gen/") for name in variables)
+    if not is_generator:
+        _require_statistics(settings)
+    model = load_tf1_checkpoint(settings.tf1_checkpoint, settings.meanstd)
+    if not settings.verify:
+        return model, {}
+    if is_generator:
+        latents = np.random.RandomState(settings.seed).randn(VERIFY_EXCERPTS, LATENT_SIZE)
+        expected = {"generated log-mel": reference.tf1_generator_forward(variables, latents)}
+        found = {"generated log-mel": model(latents.astype(np.float32)).numpy()[..., 0]}
+        return model, _differences(found, expected)
+    excerpts, standardised = _random_excerpts(settings, settings.meanstd)
+    expected = reference.tf1_classifier_forward(variables, standardised)
+    return model, _differences(_activations(model, expected, excerpts), expected)
+
+
+def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
+    if not os.path.isfile(settings.input):
+        raise InputError(f"--input: {settings.input}: no such file; expected a .keras file")
+    model = load_model(settings.input, "input")
+    parameters, mean, std = to_lasagne(model)
+    lines = []
+    if settings.verify:
+        excerpts = _scaled_noise(settings.seed, mean, std)
+        standardised = (excerpts.astype(np.float64) - mean) / std
+        expected = reference.lasagne_forward(parameters, standardised)
+        lines = _verified(_differences(_activations(model, expected, excerpts), expected))
+    write_npz(settings.output, parameters)
+    lines.append(
+        f"{settings.output}: {len(parameters)} parameters, as the original predict.py reads"
+    )
+    if settings.meanstd:
+        write_npz(settings.meanstd, {"mean": mean, "std": std})
+        lines.append(f"{settings.meanstd}: mean and std of the mel bands")
+    else:
+        lines.append("The original standardises by a file of its own: --meanstd=FILE writes it.")
+    return lines
+
+
+def _require_statistics(settings: ConversionSettings) -> None:
+    if settings.meanstd is None and not settings.standardised_input:
+        raise InputError(
+            "--meanstd: is not given, so the model would take features that are already "
+            "standardised; give the file, or --standardised_input if that is what you want"
+        )
+
+
+def _random_excerpts(
+    settings: ConversionSettings, meanstd_path: str | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns random raw log-mel excerpts (batch, 115, 80) and the same standardised."""
+    mean, std = np.zeros(FRONT_END.num_mels), np.ones(FRONT_END.num_mels)
+    if meanstd_path:
+        mean, std = read_meanstd(meanstd_path)
+    excerpts = _scaled_noise(settings.seed, mean, std)
+    return excerpts, (excerpts.astype(np.float64) - mean) / std
+
+
+def _scaled_noise(seed: int, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    shape = (VERIFY_EXCERPTS, FRONT_END.excerpt_frames, FRONT_END.num_mels)
+    return (mean + std * np.random.RandomState(seed).randn(*shape)).astype(np.float32)
+
+
+def _activations(
+    model: keras.Model, names: Mapping[str, np.ndarray], excerpts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The model's activations of the named layers."""
+    tapped = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+    found = tapped(excerpts[..., np.newaxis], training=False)
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+def _differences(
+    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """Largest difference by layer, relative to the layer's largest value."""
+    return {
+        name: float(np.abs(found[name] - values).max() / np.abs(values).max())
+        for name, values in expected.items()
+    }
+
+
+def _verified(differences: Mapping[str, float]) -> list[str]:
+    """Lines about the differences from the reference.
+
+    Raises:
+        InputError: If one is too large.
+    """
+    lines = [
+        f"verify: {name}: largest difference {difference:.1e} of the layer's largest value"
+        for name, difference in differences.items()
+    ]
+    wrong = {name: value for name, value in differences.items() if not value <= VERIFY_TOLERANCE}
+    if wrong:
+        name, value = next(iter(wrong.items()))
+        raise InputError(
+            f"--verify: {name} differs from the reference by {value:.1e} of its largest value, "
+            f"expected at most {VERIFY_TOLERANCE:.0e}; nothing was written"
+        )
+    return lines
