@@ -31,7 +31,7 @@ class RealismScore:
             real: (batch, 115, 80, 1) real clips, at least 4.
             layer: Name of the layer.
         """
-        features = keras.Model(classifier.inputs, classifier.get_layer(layer).output)
+        features = keras.Model(classifier.input, classifier.get_layer(layer).output)
         self._features = tf.function(lambda clips: features(clips, training=False))
         activations = self._activations(real)
         order = np.random.RandomState(0).permutation(len(activations))

@@ -110,7 +110,7 @@ class GanTrainer:
     def _generator_step(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         variables = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(variables)
+            tape.watch([variable.value for variable in variables])
             fake = tf.cast(self.generator(self._latents(seed), training=True), tf.float32)
             loss = generator_loss(self._scores(fake))
         gradients = tape.gradient(loss, variables)

@@ -1,0 +1,105 @@
+"""The grammar of responses and what it computes."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from svdam.core.validation import InputError
+from svdam.explain.responses import Term, parse_response, response_function
+from svdam.models.classifier import build_svdnet
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    keras.utils.set_random_seed(1)
+    return build_svdnet()
+
+
+@pytest.fixture(scope="module")
+def excerpts():
+    return np.random.RandomState(0).normal(size=(3, 115, 80, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("logit", [(1, "logit", None)]),
+        ("fc2:17", [(1, "fc2", 17)]),
+        ("-conv3", [(-1, "conv3", None)]),
+        ("logit - 0.5 * conv1", [(1, "logit", None), (-0.5, "conv1", None)]),
+        ("fc1:3 + fc1:8", [(1, "fc1", 3), (1, "fc1", 8)]),
+        (" 2*fc1 : 3-1e-2*conv1_pre:0 ", [(2, "fc1", 3), (-0.01, "conv1_pre", 0)]),
+    ],
+)
+def test_grammar(text, terms):
+    assert parse_response(text) == tuple(Term(*term) for term in terms)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "logit logit", "3", "* fc1", "fc1:", "fc1:x", "fc1 * 2", "fc1 +", "a;b", "1e999*fc1"],
+)
+def test_unreadable_text_is_refused(text):
+    with pytest.raises(InputError, match="--response"):
+        parse_response(text)
+
+
+@given(st.text(max_size=30))
+@settings(max_examples=300, deadline=None)
+def test_any_text_parses_or_is_refused(text):
+    try:
+        terms = parse_response(text)
+    except InputError as error:
+        assert "\n" not in str(error).replace(text, "")
+    else:
+        assert terms
+
+
+def test_values_are_means_of_layers_and_units(classifier, excerpts):
+    inner = keras.Model(
+        classifier.inputs,
+        [classifier.get_layer(name).output for name in ("conv3", "fc2", "fc1_pre", "logit")],
+    )
+    conv3, fc2, fc1_pre, logit = (np.asarray(part) for part in inner(excerpts))
+    for text, expected in (
+        ("conv3", conv3.mean(axis=(1, 2, 3))),
+        ("conv3:5", conv3[..., 5].mean(axis=(1, 2))),
+        ("fc2:17", fc2[:, 17]),
+        ("fc1_pre:0", fc1_pre[:, 0]),
+        ("logit", logit[:, 0]),
+        ("output", logit[:, 0]),
+        (
+            "2 * logit - fc2:3 + 0.25 * conv3",
+            2 * logit[:, 0] - fc2[:, 3] + 0.25 * conv3.mean((1, 2, 3)),
+        ),
+    ):
+        np.testing.assert_allclose(
+            response_function(classifier, text)(excerpts), expected, rtol=1e-5, atol=1e-6
+        )
+
+
+def test_a_python_function_of_the_activations(classifier, excerpts):
+    squares = response_function(
+        classifier, lambda named: named["fc2"][:, 0] ** 2 + named["logit"][:, 0]
+    )
+    fc2 = response_function(classifier, "fc2:0")(excerpts)
+    logit = response_function(classifier, "logit")(excerpts)
+    np.testing.assert_allclose(squares(excerpts), fc2**2 + logit, rtol=1e-5)
+
+
+def test_either_output_of_two_neurons(excerpts):
+    classifier = build_svdnet(num_outputs=2)
+    logits = np.asarray(classifier(excerpts))
+    for unit in (0, 1):
+        np.testing.assert_allclose(
+            response_function(classifier, f"logit:{unit}")(excerpts), logits[:, unit], rtol=1e-6
+        )
+
+
+def test_names_that_do_not_exist_list_those_that_do(classifier):
+    with pytest.raises(InputError, match=r"no layer 'fc3'; it has .*'conv1'.*'fc2'.*'logit'"):
+        response_function(classifier, "fc3")
+    with pytest.raises(InputError, match="fc2 has no unit 64; its units are 0 to 63"):
+        response_function(classifier, "fc2:64")
