@@ -1,0 +1,278 @@
+"""Excerpts cut from records while reading, for training and for real responses.
+
+Batch i is a pure function of (seed, i): training that stops after batch i goes on with batch i + 1,
+whatever happened in between, and workers can take batches of their own without talking to each
+other. No buffer is shuffled: the places of the excerpts are shuffled by computation, in epochs that
+hold every place once (see `sampling`), and a batch may span two epochs.
+
+Axes are (batch, time, mel, channel) everywhere.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from svdam.core.config import RESPONSE_SPACING
+from svdam.core.validation import InputError
+from svdam.data.records import Records, SongEntry
+from svdam.data.sampling import shuffled_items
+
+
+class Augmentation(Protocol):
+    """Turns longer excerpts into augmented ones of the usual length.
+
+    Attributes:
+        num_frames: Frames that it needs around the same centre frame.
+    """
+
+    num_frames: int
+
+    def __call__(self, excerpts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augments (batch, num_frames, mels) float32 to (batch, excerpt frames, mels)."""
+
+
+class ExcerptPlaces:
+    """All places of songs where an excerpt may start, numbered song by song.
+
+    Attributes:
+        songs: The songs with at least one place.
+        num_places: How many there are in all.
+    """
+
+    def __init__(self, songs: list[SongEntry], starts: Callable[[SongEntry], range | np.ndarray]):
+        pairs = [(song, starts(song)) for song in songs]
+        pairs = [(song, places) for song, places in pairs if len(places)]
+        self.songs = [song for song, _ in pairs]
+        self._starts = [places for _, places in pairs]
+        self._ends = np.cumsum([len(places) for places in self._starts], dtype=np.int64)
+        self.num_places = int(self._ends[-1]) if pairs else 0
+
+    def __getitem__(self, number: int) -> tuple[SongEntry, int]:
+        """The song of a place, and the frame where its excerpt starts."""
+        index = int(np.searchsorted(self._ends, number, side="right"))
+        first = int(self._ends[index - 1]) if index else 0
+        return self.songs[index], int(self._starts[index][number - first])
+
+    def batch(self, number: int, batch_size: int, seed: int) -> list[tuple[SongEntry, int]]:
+        """The places of batch ``number`` of the shuffled epochs that ``seed`` names."""
+        positions = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int64)
+        return [self[place] for place in shuffled_items(positions, self.num_places, seed)]
+
+
+def clip_batches(
+    records: Records,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    split: str = "train",
+    clip_spacing: int | None = None,
+    clips_per_track: int | None = None,
+) -> tf.data.Dataset:
+    """Clips with equal spacing, for the GAN (Section 3.3).
+
+    Args:
+        records: Where from.
+        batch_size: Clips of a batch.
+        seed: Names the order.
+        start: Number of the first batch.
+        split: Split to take.
+        clip_spacing: Frames from one clip's start to the next one's; the length of a clip by
+            default, so that clips follow each other without a gap.
+        clips_per_track: Instead, so many clips of each song, from its first to its last possible
+            start. Starts that coincide in short songs are taken once.
+
+    Returns:
+        Endless Dataset of (batch_size, frames, mels, 1) float32, frames being an excerpt's.
+
+    Raises:
+        InputError: If a number is out of range, or the split has no song.
+    """
+    _require_positive(batch_size=batch_size)
+    if clip_spacing is not None and clips_per_track is not None:
+        raise InputError("--clip_spacing and --clips_per_track: give one of them, not both")
+    if clips_per_track is not None:
+        _require_positive(clips_per_track=clips_per_track)
+    if clip_spacing is not None:
+        _require_positive(clip_spacing=clip_spacing)
+    length = records.front_end.excerpt_frames
+
+    def starts(song: SongEntry) -> range | np.ndarray:
+        last = song.num_frames - length
+        if clips_per_track is None:
+            return range(0, last + 1, clip_spacing or length)
+        return np.unique(np.linspace(0, last, clips_per_track).round().astype(np.int64))
+
+    places = _places(records, split, records.songs(split), starts)
+
+    def clips(number: int) -> np.ndarray:
+        chosen = places.batch(number, batch_size, seed)
+        return np.stack([records.frames(song, frame, length) for song, frame in chosen])[..., None]
+
+    shape = (batch_size, length, records.front_end.num_mels, 1)
+    return (
+        _numbered(start)
+        .map(
+            lambda number: _computed(clips, number, shape),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        .prefetch(2)
+    )
+
+
+def labelled_batches(
+    records: Records,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    split: str = "train",
+    augmentation: Augmentation | None = None,
+) -> tf.data.Dataset:
+    """Excerpts around any frame of labelled songs, for the classifier (Section 3.1).
+
+    Args:
+        records: Where from; songs without labels are left out.
+        batch_size: Excerpts of a batch.
+        seed: Names the order, and the augmentation's draws.
+        start: Number of the first batch.
+        split: Split to take.
+        augmentation: Applied to each batch.
+
+    Returns:
+        Endless Dataset of ((batch_size, frames, mels, 1) float32 excerpts, (batch_size,) float32
+        labels of their centre frames, 0 or 1).
+
+    Raises:
+        InputError: If the split has no song with labels.
+    """
+    _require_positive(batch_size=batch_size)
+    length = records.front_end.excerpt_frames
+    read_length = augmentation.num_frames if augmentation else length
+    centre = read_length // 2
+    songs = [song for song in records.songs(split) if song.has_labels]
+    places = _places(
+        records, split, songs, lambda song: range(song.num_frames - read_length + 1), "labelled "
+    )
+
+    def excerpts(number: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = places.batch(number, batch_size, seed)
+        read = np.stack([records.frames(song, frame, read_length) for song, frame in chosen])
+        labels = [records.label(song, frame + centre) for song, frame in chosen]
+        if augmentation is not None:
+            read = augmentation(read, np.random.default_rng((seed, number)))
+        return read[..., None].astype(np.float32), np.array(labels, np.float32)
+
+    shape = (batch_size, length, records.front_end.num_mels, 1)
+    return (
+        _numbered(start)
+        .map(
+            lambda number: _computed(excerpts, number, shape, (batch_size,)),
+            num_parallel_calls=2,
+            deterministic=True,
+        )
+        .prefetch(2)
+    )
+
+
+def spaced_excerpts(
+    records: Records,
+    *,
+    spacing: int = RESPONSE_SPACING,
+    batch_size: int,
+    split: str = "train",
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Excerpts every few frames of every song, in song order, for real responses (Section 3.4).
+
+    Args:
+        records: Where from.
+        spacing: Frames from one excerpt's start to the next one's, from each song's first frame on.
+        batch_size: Excerpts of a batch; the last one has fewer.
+        split: Split to take.
+
+    Yields:
+        ((b, frames, mels, 1) float32 excerpts, (b,) int64 indices into ``records.songs(split)``,
+        (b,) int64 first frames).
+
+    Raises:
+        InputError: If a number is out of range, or the split has no song.
+    """
+    _require_positive(spacing=spacing, batch_size=batch_size)
+    songs = records.songs(split)
+    _places(records, split, songs, lambda song: _spaced_starts(records, song, spacing))
+    excerpts = _spaced(records, songs, spacing)
+    while batch := list(itertools.islice(excerpts, batch_size)):
+        frames, indices, starts = zip(*batch, strict=True)
+        yield np.stack(frames)[..., None], np.array(indices), np.array(starts)
+
+
+def num_spaced_excerpts(
+    records: Records, *, spacing: int = RESPONSE_SPACING, split: str = "train"
+) -> int:
+    """How many excerpts `spaced_excerpts` yields in all.
+
+    Raises:
+        InputError: As `spaced_excerpts`.
+    """
+    _require_positive(spacing=spacing)
+    songs = records.songs(split)
+    starts = _places(records, split, songs, lambda song: _spaced_starts(records, song, spacing))
+    return starts.num_places
+
+
+def _spaced(
+    records: Records, songs: list[SongEntry], spacing: int
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    length = records.front_end.excerpt_frames
+    for index, song in enumerate(songs):
+        log_mel = records.log_mel(song)
+        for start in _spaced_starts(records, song, spacing):
+            yield log_mel[start : start + length], index, start
+
+
+def _spaced_starts(records: Records, song: SongEntry, spacing: int) -> range:
+    return range(0, song.num_frames - records.front_end.excerpt_frames + 1, spacing)
+
+
+def _places(
+    records: Records,
+    split: str,
+    songs: list[SongEntry],
+    starts: Callable[[SongEntry], range | np.ndarray],
+    kind: str = "",
+) -> ExcerptPlaces:
+    places = ExcerptPlaces(songs, starts)
+    if not places.num_places:
+        raise InputError(
+            f"--records: {records.folder} holds no {kind}song of the split {split!r} that is long "
+            "enough for an excerpt; prepare records of a data set that has some"
+        )
+    return places
+
+
+def _numbered(start: int) -> tf.data.Dataset:
+    """Numbers of batches, from ``start`` on, without end."""
+    if start < 0:
+        raise InputError(f"start: found {start}, expected a batch number from 0 on")
+    return tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+
+
+def _computed(
+    compute: Callable, number: tf.Tensor, *shapes: tuple[int, ...]
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
+    """``compute(number)``, in Python, as tensors of known shapes."""
+    kinds = tf.float32 if len(shapes) == 1 else [tf.float32] * len(shapes)
+    found = tf.numpy_function(lambda i: compute(int(i)), [number], kinds, stateful=False)
+    tensors = [found] if len(shapes) == 1 else found
+    shaped = [tf.ensure_shape(part, shape) for part, shape in zip(tensors, shapes, strict=True)]
+    return shaped[0] if len(shapes) == 1 else tuple(shaped)
+
+
+def _require_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"--{name}: found {number}, expected at least 1")

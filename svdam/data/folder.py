@@ -1,0 +1,131 @@
+"""Any tree of audio files, with or without labels.
+
+Labels of ``a/b.mp3`` are looked for in ``a/b.lab``, then in ``labels/a/b.lab`` and, where the audio
+lies below ``audio/``, in ``labels`` with the same path. Splits come from lists, from sub-folders
+named ``train``, ``valid`` and ``test``, or from ratios.
+"""
+
+import hashlib
+import os
+
+from svdam.core.validation import InputError
+from svdam.data import storage
+from svdam.data.sources import (
+    AUDIO_SUFFIXES,
+    SPLITS,
+    SkippedSong,
+    SourceListing,
+    SourceSong,
+    find_by_any_form,
+    plain_text,
+    require_folder,
+    require_songs,
+    songs_of_lists,
+)
+
+LAYOUT = "a folder with audio files"
+SPLIT_METHODS = ("auto", "lists", "folders", "ratios")
+
+
+def list_folder(
+    data_dir: str | None,
+    split_by: str = "auto",
+    split_lists: str | None = None,
+    split_ratios: tuple[float, ...] = (0.8, 0.1, 0.1),
+    split_seed: int = 0,
+) -> SourceListing:
+    """Lists all audio files below a folder.
+
+    Args:
+        data_dir: Folder or URL.
+        split_by: One of `SPLIT_METHODS`. ``auto`` takes lists if ``split_lists`` is given, else
+            sub-folders if there is one named ``train``, else ratios.
+        split_lists: Folder with the lists ``train``, ``valid``, ``test``: paths relative to
+            ``data_dir``, one a line.
+        split_ratios: Shares of train, valid and test.
+        split_seed: Names the assignment by ratios.
+
+    Raises:
+        InputError: If a folder or list is missing, or no audio was found.
+    """
+    data_dir = require_folder(data_dir, LAYOUT)
+    if split_by == "auto":
+        has_folders = storage.is_folder(storage.join(data_dir, "train"))
+        split_by = "lists" if split_lists else "folders" if has_folders else "ratios"
+    if split_by == "lists":
+        if not split_lists:
+            raise InputError("--split_lists: is not given, expected a folder with the list 'train'")
+        return require_songs(_by_lists(data_dir, split_lists), split_lists)
+    names = [name for name in storage.walk(data_dir) if _is_audio(name)]
+    if not names:
+        raise InputError(f"--data_dir: {data_dir} holds no audio ({', '.join(AUDIO_SUFFIXES)})")
+    all_names = set(storage.walk(data_dir))
+    songs, skipped = [], []
+    for name in names:
+        if split_by == "ratios":
+            split = split_by_ratio(plain_text(name), split_ratios, split_seed)
+        else:
+            split = name.split("/")[0]
+        if split in SPLITS:
+            songs.append(_song(data_dir, name, split, all_names))
+        else:
+            reason = f"{name}: is in none of the folders train/, valid/ and test/"
+            skipped.append(SkippedSong(plain_text(name), "", reason))
+    return require_songs(SourceListing(songs, skipped), data_dir)
+
+
+def split_by_ratio(name: str, ratios: tuple[float, ...], seed: int) -> str:
+    """The split of a file: by a hash of its name, so that it stays there when files are added.
+
+    Shares are therefore reached only roughly, and closely only in large sets.
+
+    Raises:
+        InputError: If the ratios are not three numbers from 0 on.
+    """
+    if len(ratios) != len(SPLITS) or min(ratios) < 0 or not sum(ratios) > 0:
+        raise InputError(
+            f"--split_ratios: found {','.join(f'{ratio:g}' for ratio in ratios)}, expected three "
+            "shares from 0 on, for train, valid and test"
+        )
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64 * sum(ratios)
+    if place < ratios[0]:
+        return "train"
+    return "valid" if place < ratios[0] + ratios[1] else "test"
+
+
+def _by_lists(data_dir: str, split_lists: str) -> SourceListing:
+    def find_song(name: str, split: str, place: str) -> SourceSong | SkippedSong:
+        if find_by_any_form(data_dir, name) is None:
+            return SkippedSong(plain_text(name), split, f"{place}: {name} does not exist")
+        return _song(data_dir, name, split, None)
+
+    return songs_of_lists(split_lists, find_song, required=("train",))
+
+
+def _song(data_dir: str, name: str, split: str, all_names: set[str] | None) -> SourceSong:
+    labels = None
+    for candidate in _label_names(name):
+        if candidate in all_names if all_names is not None else _exists(data_dir, candidate):
+            labels = storage.join(data_dir, candidate)
+            break
+    audio = find_by_any_form(data_dir, name) or storage.join(data_dir, name)
+    return SourceSong(plain_text(name), split, audio, plain_text(name), labels)
+
+
+def _label_names(name: str) -> list[str]:
+    stem = os.path.splitext(name)[0]
+    names = [f"{stem}.lab", f"labels/{stem}.lab"]
+    parts = stem.split("/")
+    if "audio" in parts[:-1]:
+        parts[parts.index("audio")] = "labels"
+        names.append("/".join(parts) + ".lab")
+    return names
+
+
+def _exists(data_dir: str, name: str) -> bool:
+    return storage.exists(storage.join(data_dir, name))
+
+
+def _is_audio(name: str) -> bool:
+    return name.lower().endswith(AUDIO_SUFFIXES) and not name.split("/")[-1].startswith("._")

@@ -1,0 +1,310 @@
+"""`prepare_data` as a library: a data set's songs become a records folder.
+
+A records folder is a run folder with shards ``<split>-00000-of-00004.tfrecord`` of whole songs and
+``manifest.json``; with ``storage`` the shards and a copy of the manifest lie elsewhere, as in an
+object store. Running again takes over every record whose audio, labels and settings are the same,
+by content, and recomputes the others; ``audio_checksums.json`` saves reading unchanged audio again.
+The result does not depend on the number of workers, on the order of the work, or on how often it
+was interrupted.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from svdam.core.config import FRONT_END
+from svdam.core.files import write_json
+from svdam.core.progress import progress
+from svdam.core.runs import start_run
+from svdam.core.settings import Settings, setting
+from svdam.core.validation import InputError
+from svdam.data import shards, storage
+from svdam.data.fma import FMA_SPLITS, SUBSETS, list_fma
+from svdam.data.folder import SPLIT_METHODS, list_folder
+from svdam.data.jamendo import list_jamendo
+from svdam.data.manifest import MANIFEST_NAME, build_manifest
+from svdam.data.pipeline import Engine, run_shards, run_songs
+from svdam.data.shards import UNFINISHED, FinishedRecord
+from svdam.data.songs import DTYPES, SongTask, file_sha256, song_fingerprint
+from svdam.data.sources import SkippedSong, SourceListing, SourceSong
+
+DATASETS = ("builtin", "jamendo", "fma", "folder")
+_AUDIO_CHECKSUMS = "audio_checksums.json"
+
+
+def usable_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareSettings(Settings):
+    """Settings of `prepare_data`."""
+
+    output: str = setting("runs/data", "Run folder to write.", identity=False)
+    dataset: str = setting("builtin", "Kind of data set.", choices=DATASETS)
+    data_dir: str | None = setting(
+        None, "Folder or URL of the data set. Not for builtin.", identity=False
+    )
+    storage: str | None = setting(
+        None, "Folder or URL (s3://bucket/folder) for the shards; the run folder by default."
+    )
+    dtype: str = setting("float32", "Number type of the stored log-mel.", choices=tuple(DTYPES))
+    shard_megabytes: float = setting(256.0, "Size in MB at which a shard is closed.", above=0)
+    strict: bool = setting(False, "Whether a song that cannot be used is an error.", identity=False)
+    num_songs: int = setting(60, "builtin: number of songs to render.", minimum=3)
+    song_secs: float = setting(20.0, "builtin: length of a song in seconds.", minimum=2)
+    corpus_seed: int = setting(0, "builtin: seed of the rendered songs.", minimum=0)
+    fma_genre: str = setting("Pop", "fma: top genre, or 'all'.")
+    fma_subset: str = setting("full", "fma: subset, whose audio folder is read.", choices=SUBSETS)
+    fma_splits: tuple[str, ...] = setting(
+        tuple(FMA_SPLITS), "fma: FMA's own splits to take.", choices=tuple(FMA_SPLITS)
+    )
+    fma_all_train: bool = setting(
+        False, "fma: put all tracks into the split 'train', for a GAN that uses them all."
+    )
+    split_by: str = setting(
+        "auto", "folder: how songs are assigned to splits.", choices=SPLIT_METHODS
+    )
+    split_lists: str | None = setting(
+        None, "folder: folder with the lists train, valid, test.", identity=False
+    )
+    split_ratios: tuple[float, ...] = setting(
+        (0.8, 0.1, 0.1), "folder: shares of train, valid and test.", minimum=0
+    )
+    split_seed: int = setting(0, "folder: names the assignment by ratios.")
+    num_workers: int = setting(
+        0,
+        "Decoding processes (of each Beam worker); 0: one a processor.",
+        minimum=0,
+        identity=False,
+    )
+    song_timeout: float = setting(
+        8.0,
+        "Seconds a song may take, beside 4 s for each megabyte of its file.",
+        above=0,
+        identity=False,
+    )
+    beam_runner: str = setting("DirectRunner", "Apache Beam runner.", identity=False)
+    beam_options: tuple[str, ...] = setting(
+        (), "Options of the Beam runner, as --name=value.", identity=False
+    )
+
+    def validate(self) -> None:
+        """Checks that paths are given where the data set needs them."""
+        if self.dataset != "builtin" and not self.data_dir:
+            raise InputError(f"--data_dir: is not given, --dataset={self.dataset} needs it")
+        if storage.is_remote(self.output):
+            raise InputError(
+                f"--output: found {self.output!r}, expected a local folder; "
+                "name the object store by --storage, and keep the run folder here"
+            )
+
+    @property
+    def engine(self) -> Engine:
+        """How the work is done, which does not change the result."""
+        return Engine(
+            self.num_workers or usable_processors(),
+            self.song_timeout,
+            self.beam_runner,
+            self.beam_options,
+        )
+
+
+def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[str, Any]:
+    """Prepares the records of a data set.
+
+    Args:
+        settings: What to prepare and where to.
+        corpus: Folder of the built-in corpus, if it has been rendered already.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: If no song of the split ``train`` could be used, if a song could not and
+            ``strict`` is set, or if the data set cannot be read.
+    """
+    with start_run(settings.output, "prepare_data", settings) as run:
+        listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
+        root = str(settings.storage or run.folder)
+        records, skipped = _make_records(listing, root, run.folder, settings)
+        _check_songs(listing, records, skipped, settings)
+        manifest = _put_in_place(listing, records, skipped, root, settings)
+        if settings.storage:
+            place = root if storage.is_remote(root) else os.path.abspath(root)
+            write_json(run.folder / MANIFEST_NAME, {**manifest, "storage": place})
+        run.mark_complete({"counts": manifest["counts"], "skipped": len(skipped)})
+    return manifest
+
+
+def list_songs(settings: PrepareSettings) -> SourceListing:
+    """The songs of the data set that the settings name."""
+    if settings.dataset == "jamendo":
+        return list_jamendo(settings.data_dir)
+    if settings.dataset == "fma":
+        return list_fma(
+            settings.data_dir,
+            settings.fma_genre,
+            settings.fma_subset,
+            settings.fma_splits,
+            settings.fma_all_train,
+        )
+    if settings.dataset == "folder":
+        return list_folder(
+            settings.data_dir,
+            settings.split_by,
+            settings.split_lists,
+            settings.split_ratios,
+            settings.split_seed,
+        )
+    from svdam.data.builtin import rendered_corpus
+
+    return list_jamendo(str(rendered_corpus(settings)))
+
+
+def _make_records(
+    listing: SourceListing, root: str, run_folder: Path, settings: PrepareSettings
+) -> tuple[dict[str, FinishedRecord], list[SkippedSong]]:
+    """Finds or makes the record of each song."""
+    shards.set_aside_shards(root)
+    checksums = _AudioChecksums(run_folder / _AUDIO_CHECKSUMS)
+    records = _finished_records(listing, root, settings, checksums)
+    tasks = {song.id: _task(song, root, settings) for song in listing.songs}
+    missing = [task for song_id, task in tasks.items() if song_id not in records]
+    for task in missing:  # From an earlier attempt: this one decides.
+        storage.remove(task.piece)
+        storage.remove(task.piece.removesuffix(shards.SHARD_SUFFIX) + shards.SKIPPED_SUFFIX)
+    run_songs(missing, root, settings.engine)
+    reasons = shards.read_skipped(root)
+    skipped = list(listing.skipped)
+    songs = {song.id: song for song in listing.songs}
+    for task in missing:
+        if storage.exists(task.piece):
+            records[task.id] = next(shards.read_file(task.piece))
+        else:
+            reason = reasons.get(task.id, f"{task.audio}: its record did not arrive")
+            skipped.append(SkippedSong(task.id, songs[task.id].split, reason))
+    checksums.save(listing.songs, records)
+    return records, sorted(skipped, key=lambda song: (song.split, song.id))
+
+
+def _finished_records(
+    listing: SourceListing, root: str, settings: PrepareSettings, checksums: "_AudioChecksums"
+) -> dict[str, FinishedRecord]:
+    """Records of earlier runs that still belong to their songs and are intact."""
+    found, damaged = shards.find_records(root)
+    for message in damaged:
+        print(f"warning: {message}; its songs are prepared anew", file=sys.stderr)
+    known = [song for song in listing.songs if song.id in found]
+    records = {}
+    for song in progress(known, description="checking records", unit="song") if known else ():
+        try:
+            labels = storage.read_bytes(song.labels) if song.labels else None
+            audio = checksums.of(song.audio)
+        except InputError:
+            continue  # The worker will say what is wrong.
+        fingerprint = song_fingerprint(audio, labels, settings.dtype, FRONT_END)
+        for record in found[song.id]:
+            same = record.text("fingerprint") == fingerprint
+            if same and record.text("source") == song.source and shards.is_intact(record):
+                records[song.id] = record
+                break
+    return records
+
+
+class _AudioChecksums:
+    """SHA-256 of audio files, remembered by path, size and time of the last change."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._known = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of(self, audio: str) -> str:
+        """The checksum of an audio file, read only if it has changed."""
+        facts = list(storage.size_and_time(audio))
+        known = self._known.get(audio)
+        if not known or known[:2] != facts:
+            known = self._known[audio] = [*facts, file_sha256(audio)]
+        return known[2]
+
+    def save(self, songs: list[SourceSong], records: dict[str, FinishedRecord]) -> None:
+        """Writes the checksums of the songs that have records."""
+        kept = {}
+        for song in songs:
+            record = records.get(song.id)
+            if record is not None:
+                kept[song.audio] = [
+                    *storage.size_and_time(song.audio),
+                    record.text("audio_sha256"),
+                ]
+        write_json(self._path, kept)
+
+
+def _task(song: SourceSong, root: str, settings: PrepareSettings) -> SongTask:
+    piece = storage.join(root, UNFINISHED, shards.piece_name(song.id) + shards.SHARD_SUFFIX)
+    return SongTask(song.id, song.audio, song.source, song.labels, settings.dtype, piece)
+
+
+def _check_songs(
+    listing: SourceListing,
+    records: dict[str, FinishedRecord],
+    skipped: list[SkippedSong],
+    settings: PrepareSettings,
+) -> None:
+    for song in skipped:
+        print(f"skipped: {' '.join(song.reason.split())}", file=sys.stderr)
+    total = len(listing.songs) + len(listing.skipped)
+    if skipped and settings.strict:
+        raise InputError(
+            f"--strict: {len(skipped)} of {total} songs cannot be used; "
+            f"the first: {skipped[0].reason}"
+        )
+    splits = {song.split for song in listing.songs if song.id in records}
+    if "train" not in splits:
+        first = f"; the first that was skipped: {skipped[0].reason}" if skipped else ""
+        raise InputError(
+            f"{settings.data_dir or settings.dataset}: no song for the split 'train' can be used "
+            f"(of {total} songs listed){first}"
+        )
+    for split in ("valid", "test"):
+        if split not in splits:
+            print(f"warning: no song in the split {split!r}", file=sys.stderr)
+
+
+def _put_in_place(
+    listing: SourceListing,
+    records: dict[str, FinishedRecord],
+    skipped: list[SkippedSong],
+    root: str,
+    settings: PrepareSettings,
+) -> dict[str, Any]:
+    """Writes shards and manifest, and removes what is no longer needed."""
+    pairs = [(song.split, records[song.id]) for song in listing.songs if song.id in records]
+    plans = shards.plan_shards(pairs, round(settings.shard_megabytes * 1e6))
+    changed = [plan for plan in plans if not shards.is_in_place(plan, root)]
+    run_shards(changed, root, settings.engine)
+    if changed:  # From here on, shards and an older manifest may differ.
+        storage.remove(storage.join(root, MANIFEST_NAME))
+    for plan in changed:
+        for suffix in (shards.CHECKSUM_SUFFIX, ""):
+            written = storage.join(root, UNFINISHED, plan.name + suffix)
+            storage.rename(written, storage.join(root, plan.name + suffix))
+    manifest = build_manifest(plans, skipped, root, settings.dtype)
+    with storage.writing(storage.join(root, MANIFEST_NAME)) as stream:
+        text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
+        stream.write(text.encode() + b"\n")
+    wanted = {plan.name for plan in plans}
+    for name in storage.list_names(root):
+        if name.removesuffix(shards.CHECKSUM_SUFFIX) not in wanted and (
+            name.endswith((shards.SHARD_SUFFIX, shards.SHARD_SUFFIX + shards.CHECKSUM_SUFFIX))
+        ):
+            storage.remove(storage.join(root, name))
+    storage.remove(storage.join(root, UNFINISHED))
+    return manifest

@@ -1,0 +1,260 @@
+"""Reading a records folder: songs' log-mel spectrograms and labels, whole or a few frames.
+
+The manifest says where each song's log-mel lies in its shard, so that an excerpt is one small read
+anywhere in a corpus of any size, and memory stays flat. Shards are compared with the manifest by
+size when the folder is opened, and each song by checksum when it is first touched: what is damaged,
+missing or swapped is named, never dropped.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import shlex
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svdam.core.config import FrontEnd
+from svdam.core.runs import CONFIG_NAME, default_command_line, open_run
+from svdam.core.validation import InputError
+from svdam.data import storage
+from svdam.data.manifest import MANIFEST_FORMAT, MANIFEST_NAME
+from svdam.data.shards import stored_crc32
+from svdam.data.songs import DTYPES
+
+_KEYS = {"format", "front_end", "dtype", "counts", "mean", "std", "shards", "songs", "skipped"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SongEntry:
+    """A song in the records.
+
+    Attributes:
+        id: Name of the song.
+        split: ``train``, ``valid`` or ``test``.
+        source: Audio file, relative to the data set's folder.
+        duration_secs: Length of the recording.
+        num_frames: Frames of its log-mel spectrogram.
+        has_labels: Whether its frames are labelled.
+        shard: File that holds it.
+        offset: Where its log-mel starts in the shard, in bytes.
+        crc32: zlib's checksum of the log-mel's bytes.
+        labels_offset: Where its labels start in the shard.
+        labels_crc32: zlib's checksum of the labels' bytes.
+        fingerprint: Hash of all that the record was made from.
+    """
+
+    id: str
+    split: str
+    source: str
+    duration_secs: float
+    num_frames: int
+    has_labels: bool
+    shard: str
+    offset: int
+    crc32: int
+    labels_offset: int
+    labels_crc32: int
+    fingerprint: str
+
+
+class Records:
+    """An open records folder. Safe to read from several threads.
+
+    Attributes:
+        folder: The records folder: a path or URL.
+        manifest: Contents of its manifest.
+        front_end: How the log-mel was computed.
+        mean: (mels,) float64, per band, of all frames of the split ``train``.
+        std: (mels,) float64 standard deviation (ddof 1) of the same frames.
+    """
+
+    def __init__(self, folder: str | Path, manifest: dict[str, Any]):
+        self.folder = folder
+        self.manifest = manifest
+        self.front_end = FrontEnd(**manifest["front_end"])
+        self.mean = np.array(manifest["mean"], np.float64)
+        self.std = np.array(manifest["std"], np.float64)
+        self._root = str(manifest.get("storage") or folder)
+        self._dtype = np.dtype(DTYPES[manifest["dtype"]])
+        self._songs = [SongEntry(**song) for song in manifest["songs"]]
+        self._verified: set[str] = set()
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the records hold, wherever they lie."""
+        content = {key: value for key, value in self.manifest.items() if key != "storage"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def songs(self, split: str | None = None) -> list[SongEntry]:
+        """The songs of one split, or all, in a fixed order.
+
+        Raises:
+            InputError: If there is no such split.
+        """
+        if split is None:
+            return list(self._songs)
+        if split not in self.manifest["counts"]:
+            splits = ", ".join(self.manifest["counts"])
+            raise InputError(f"--split: found {split!r}, expected one of {splits}")
+        return [song for song in self._songs if song.split == split]
+
+    def log_mel(self, song: SongEntry) -> np.ndarray:
+        """The log-mel spectrogram of a whole song, (frames, mels) float32.
+
+        Raises:
+            InputError: Naming the shard, if it is missing or damaged.
+        """
+        content = self._read(song, song.offset, song.num_frames * self._frame_bytes)
+        if zlib.crc32(content) != song.crc32:
+            raise self._damaged(song, "its log-mel does not have the manifest's checksum")
+        return self._as_frames(content)
+
+    def frames(self, song: SongEntry, start: int, count: int) -> np.ndarray:
+        """Some frames of a song, (count, mels) float32.
+
+        The whole song is read once, the first time, to compare its checksum.
+
+        Raises:
+            InputError: Naming the shard, if it is missing or damaged.
+        """
+        if not 0 <= start <= start + count <= song.num_frames:
+            raise IndexError(f"frames {start} to {start + count} of {song.num_frames}")
+        self._verify(song)
+        offset = song.offset + start * self._frame_bytes
+        return self._as_frames(self._read(song, offset, count * self._frame_bytes))
+
+    def labels(self, song: SongEntry) -> np.ndarray | None:
+        """Whether somebody sings in each frame, (frames,) bool; None without labels.
+
+        Raises:
+            InputError: Naming the shard, if it is missing or damaged.
+        """
+        if not song.has_labels:
+            return None
+        content = self._read(song, song.labels_offset, song.num_frames)
+        if zlib.crc32(content) != song.labels_crc32:
+            raise self._damaged(song, "its labels do not have the manifest's checksum")
+        return np.frombuffer(content, np.uint8).astype(bool)
+
+    def label(self, song: SongEntry, frame: int) -> bool:
+        """Whether somebody sings in one frame of a song with labels.
+
+        Raises:
+            InputError: Naming the shard, if it is missing or damaged.
+        """
+        self._verify(song)
+        return self._read(song, song.labels_offset + frame, 1) != b"\0"
+
+    @property
+    def _frame_bytes(self) -> int:
+        return self.front_end.num_mels * self._dtype.itemsize
+
+    def _as_frames(self, content: bytes) -> np.ndarray:
+        frames = np.frombuffer(content, self._dtype).reshape(-1, self.front_end.num_mels)
+        return frames.astype(np.float32)
+
+    def _read(self, song: SongEntry, offset: int, length: int) -> bytes:
+        try:
+            content = storage.read_range(storage.join(self._root, song.shard), offset, length)
+        except InputError as error:
+            raise InputError(f"{error}; {self._way_out()}") from error
+        if len(content) < length:
+            raise self._damaged(song, "the file is too short")
+        return content
+
+    def _verify(self, song: SongEntry) -> None:
+        """Compares the checksums of a song that is touched for the first time."""
+        if song.id in self._verified:
+            return
+        path = storage.join(self._root, song.shard)
+        try:
+            with storage.open_for_reading(path) as stream:
+                length = song.num_frames * self._frame_bytes
+                intact = stored_crc32(stream, song.offset, length) == song.crc32
+                if song.has_labels:
+                    found = stored_crc32(stream, song.labels_offset, song.num_frames)
+                    intact = intact and found == song.labels_crc32
+        except InputError as error:
+            raise InputError(f"{error}; {self._way_out()}") from error
+        if not intact:
+            raise self._damaged(song, "it does not have the manifest's checksum")
+        self._verified.add(song.id)
+
+    def check_shards(self) -> None:
+        """Compares the sizes of all shards with the manifest.
+
+        Raises:
+            InputError: Naming the first shard that is missing or of another size.
+        """
+        for shard in self.manifest["shards"]:
+            path = storage.join(self._root, shard["name"])
+            try:
+                found = storage.size_and_time(path)[0]
+            except InputError as error:
+                raise InputError(f"{error}; {self._way_out()}") from error
+            if found != shard["bytes"]:
+                raise InputError(
+                    f"{path}: is damaged: has {found} bytes, expected {shard['bytes']}; "
+                    f"{self._way_out()}"
+                )
+
+    def _damaged(self, song: SongEntry, what: str) -> InputError:
+        path = storage.join(self._root, song.shard)
+        return InputError(f"{path}: song {song.id!r} is damaged: {what}; {self._way_out()}")
+
+    def _way_out(self) -> str:
+        flagfile = os.path.join(str(self.folder), "flags.cfg")
+        if not os.path.exists(flagfile):
+            return "mend it with prepare_data and the settings that made it"
+        command = f"python -m svdam.prepare_data --flagfile={shlex.quote(flagfile)}"
+        return f"mend it with: {command} --output={shlex.quote(str(self.folder))}"
+
+
+def open_records(folder: str | os.PathLike, flag: str = "records") -> Records:
+    """Opens a records folder that `prepare_data` wrote.
+
+    Args:
+        folder: The run folder, or the folder or URL that was its ``--storage``.
+        flag: Name of the flag that named it, for messages.
+
+    Raises:
+        InputError: If it is missing, unfinished, of another kind or version, or a shard is missing
+            or of another size.
+    """
+    if not storage.is_remote(folder):
+        folder = Path(folder)
+        has_manifest = (folder / MANIFEST_NAME).exists()
+        if not has_manifest or (folder / CONFIG_NAME).exists():
+            open_run(folder, "prepare_data", flag)
+    path = storage.join(folder, MANIFEST_NAME)
+    if not storage.exists(path):
+        command = default_command_line("prepare_data", "runs/data")
+        raise InputError(f"--{flag}: {path} does not exist; make it with: {command}")
+    records = Records(folder, _read_manifest(path))
+    records.check_shards()
+    return records
+
+
+def _read_manifest(path: str) -> dict[str, Any]:
+    try:
+        manifest = json.loads(storage.read_bytes(path))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: is not valid JSON ({error})") from error
+    if not isinstance(manifest, dict) or not manifest.keys() >= _KEYS:
+        raise InputError(f"{path}: is not the manifest of a records folder")
+    if manifest["format"] != MANIFEST_FORMAT:
+        raise InputError(
+            f"{path}: has format {manifest['format']}, expected {MANIFEST_FORMAT}: another version "
+            "of svdam wrote it; prepare the records anew in another folder"
+        )
+    names = {field.name for field in dataclasses.fields(FrontEnd)}
+    if set(manifest["front_end"]) != names or manifest["dtype"] not in DTYPES:
+        raise InputError(f"{path}: has front-end settings that this version does not know")
+    return manifest

@@ -1,0 +1,236 @@
+"""Finished records in files: finding them again, packing them into shards, copying them.
+
+While `prepare_data` runs, each song's record is a file of its own in ``unfinished/``, under the
+name `piece_name`. Shards are then put together there by copying records as they are, moved into
+place, and the manifest is written last. Whatever ends a run early, records that were finished are
+found by walking over the files, and are used again if they still belong to the same audio and
+labels and their checksums hold.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from svdam.core.validation import InputError
+from svdam.data import storage
+from svdam.data.songs import RECORD_FORMAT
+from svdam.data.statistics import BandStatistics
+from svdam.data.tfrecord import ScannedRecord, scan_records
+
+UNFINISHED = "unfinished"
+SHARD_SUFFIX = ".tfrecord"
+SKIPPED_SUFFIX = ".skipped"
+CHECKSUM_SUFFIX = ".sha256"
+_BLOCK_BYTES = 1 << 20
+
+
+class FinishedRecord(NamedTuple):
+    """A record in a file.
+
+    Attributes:
+        path: The file.
+        record: Where it is in the file, and its small features.
+    """
+
+    path: str
+    record: ScannedRecord
+
+    @property
+    def id(self) -> str:
+        """Name of the song."""
+        return self.text("id")
+
+    def text(self, name: str) -> str:
+        """A feature as text."""
+        return self.record.features[name].decode()
+
+    def statistics(self) -> BandStatistics:
+        """Statistics of the song's frames."""
+        features = self.record.features
+        return BandStatistics(
+            features["num_frames"],
+            np.frombuffer(features["mean"], "<f8"),
+            np.frombuffer(features["squares"], "<f8"),
+        )
+
+
+class ShardPlan(NamedTuple):
+    """A shard to be written: its file name and split, and its records in order."""
+
+    name: str
+    split: str
+    records: list[FinishedRecord]
+
+
+def piece_name(song_id: str) -> str:
+    """File name, without suffix, of a song's own record in ``unfinished/``."""
+    return f"song-{hashlib.sha256(song_id.encode()).hexdigest()[:32]}"
+
+
+def set_aside_shards(root: str) -> None:
+    """Renames shards that an earlier run left in ``unfinished/``.
+
+    Their records are still good, but new shards of the same names must not replace them before all
+    records have been copied.
+    """
+    folder = storage.join(root, UNFINISHED)
+    names = storage.list_names(folder)
+    taken = sum(name.startswith("kept-") for name in names)
+    for name in names:
+        if "-of-" in name and name.endswith(SHARD_SUFFIX) and not name.startswith("."):
+            while f"kept-{taken}{SHARD_SUFFIX}" in names:
+                taken += 1
+            target = storage.join(folder, f"kept-{taken}{SHARD_SUFFIX}")
+            storage.rename(storage.join(folder, name), target)
+            taken += 1
+
+
+def find_records(root: str) -> tuple[dict[str, list[FinishedRecord]], list[str]]:
+    """Walks over all record files of a records folder, finished or not.
+
+    Returns:
+        (the records of each song's name, one line for each file that is damaged).
+    """
+    found: dict[str, list[FinishedRecord]] = {}
+    damaged = []
+    for folder in (root, storage.join(root, UNFINISHED)):
+        for name in storage.list_names(folder):
+            if not name.endswith(SHARD_SUFFIX) or name.startswith("."):
+                continue
+            path = storage.join(folder, name)
+            try:
+                for record in read_file(path):
+                    found.setdefault(record.id, []).append(record)
+            except InputError as error:
+                damaged.append(str(error))
+    return found, damaged
+
+
+def read_file(path: str) -> Iterator[FinishedRecord]:
+    """The records of one file, without their log-mel.
+
+    Raises:
+        InputError: Naming the file, if it is damaged or another version's.
+    """
+    size = storage.size_and_time(path)[0]
+    with storage.open_for_reading(path) as stream:
+        try:
+            for record in scan_records(stream, size, skip=("log_mel", "labels")):
+                if record.features.get("format") != RECORD_FORMAT:
+                    raise InputError("is of another version of svdam")
+                yield FinishedRecord(path, record)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def is_intact(finished: FinishedRecord) -> bool:
+    """Whether log-mel and labels still have their checksums; reads them block by block."""
+    features, places = finished.record.features, finished.record.places
+    with storage.open_for_reading(finished.path) as stream:
+        return (
+            stored_crc32(stream, *places["log_mel"]) == features["crc32"]
+            and stored_crc32(stream, *places["labels"]) == features["labels_crc32"]
+        )
+
+
+def stored_crc32(stream: IO[bytes], offset: int, length: int) -> int:
+    """zlib's CRC-32 of a stretch of a file."""
+    checksum = 0
+    for block in _blocks(stream, offset, length):
+        checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def plan_shards(records: Iterable[tuple[str, FinishedRecord]], shard_bytes: int) -> list[ShardPlan]:
+    """Packs records into shards: by split, ordered by name, closed once they reach a size.
+
+    Args:
+        records: (split, record) pairs, in any order.
+        shard_bytes: A shard is closed when it holds at least so much.
+    """
+    by_split: dict[str, list[list[FinishedRecord]]] = {}
+    filled: dict[str, int] = {}
+    for split, record in sorted(records, key=lambda item: (item[0], item[1].id)):
+        shards = by_split.setdefault(split, [])
+        if not shards or filled[split] >= shard_bytes:
+            shards.append([])
+            filled[split] = 0
+        shards[-1].append(record)
+        filled[split] += record.record.length
+    return [
+        ShardPlan(f"{split}-{number:05d}-of-{len(shards):05d}{SHARD_SUFFIX}", split, shard)
+        for split, shards in by_split.items()
+        for number, shard in enumerate(shards)
+    ]
+
+
+def is_in_place(plan: ShardPlan, root: str) -> bool:
+    """Whether the shard exists and holds exactly the planned records."""
+    path = storage.join(root, plan.name)
+    expected = 0
+    for finished in plan.records:
+        if finished.path != path or finished.record.start != expected:
+            return False
+        expected += finished.record.length
+    return storage.size_and_time(path)[0] == expected
+
+
+def write_shard(target: str, stretches: Sequence[tuple[str, int, int]]) -> None:
+    """Writes a shard by copying whole records; its SHA-256 goes into a file beside it.
+
+    Args:
+        target: The shard.
+        stretches: (file, start, length) of each record.
+    """
+    digest = hashlib.sha256()
+    with storage.writing(target) as shard:
+        for path, start, length in stretches:
+            with storage.open_for_reading(path) as stream:
+                for block in _blocks(stream, start, length):
+                    digest.update(block)
+                    shard.write(block)
+    with storage.writing(target + CHECKSUM_SUFFIX) as stream:
+        stream.write(digest.hexdigest().encode())
+
+
+def remove_pieces(stretches: Sequence[tuple[str, int, int]], root: str) -> None:
+    """Removes songs' own record files once a shard holds them."""
+    unfinished = storage.join(root, UNFINISHED)
+    for path, _, _ in stretches:
+        folder, name = path.rsplit("/", 1)
+        if folder == unfinished and name.startswith("song-"):
+            storage.remove(path)
+
+
+def write_skipped(root: str, song_id: str, reason: str) -> None:
+    """Notes that a song could not be used."""
+    path = storage.join(root, UNFINISHED, piece_name(song_id) + SKIPPED_SUFFIX)
+    with storage.writing(path) as stream:
+        stream.write(json.dumps({"id": song_id, "reason": reason}).encode())
+
+
+def read_skipped(root: str) -> dict[str, str]:
+    """The reasons that `write_skipped` noted, by song."""
+    reasons = {}
+    folder = storage.join(root, UNFINISHED)
+    for name in storage.list_names(folder):
+        if name.endswith(SKIPPED_SUFFIX) and not name.startswith("."):
+            note: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, name)))
+            reasons[note["id"]] = note["reason"]
+    return reasons
+
+
+def _blocks(stream: IO[bytes], offset: int, length: int) -> Iterator[bytes]:
+    stream.seek(offset)
+    while length:
+        block = stream.read(min(length, _BLOCK_BYTES))
+        if not block:
+            raise InputError(
+                f"{getattr(stream, 'name', 'file')}: ends before byte {offset + length}"
+            )
+        length -= len(block)
+        yield block

@@ -1,0 +1,141 @@
+"""What a data set hands to `prepare_data`: a list of songs, and those it could not offer."""
+
+import dataclasses
+import unicodedata
+from collections.abc import Callable, Iterable
+
+from svdam.core.validation import InputError, quoted_list
+from svdam.data import storage
+
+SPLITS = ("train", "valid", "test")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceSong:
+    """A song as its data set lists it.
+
+    Attributes:
+        id: Name of the song in the records: its audio file, relative to the data set's audio.
+        split: ``train``, ``valid`` or ``test``.
+        audio: Path or URL of the audio file.
+        source: Audio file relative to the data set's folder, for the records.
+        labels: Path or URL of the label file; None for songs without labels.
+    """
+
+    id: str
+    split: str
+    audio: str
+    source: str
+    labels: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SkippedSong:
+    """A song that is listed but will not be in the records, and why."""
+
+    id: str
+    split: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceListing:
+    """The songs of a data set, and the listed ones that it cannot offer."""
+
+    songs: list[SourceSong]
+    skipped: list[SkippedSong] = dataclasses.field(default_factory=list)
+
+
+def plain_text(name: str) -> str:
+    """A file name as valid Unicode: bytes that are none are written as ``\\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def require_folder(folder: str | None, expected: str) -> str:
+    """Checks --data_dir and returns it.
+
+    Raises:
+        InputError: If it is not given or does not exist.
+    """
+    if not folder:
+        raise InputError(f"--data_dir: is not given, expected {expected}")
+    if not storage.is_remote(folder) and not storage.is_folder(folder):
+        raise InputError(f"--data_dir: {folder} is no folder, expected {expected}")
+    return folder
+
+
+def find_by_any_form(folder: str, name: str) -> str | None:
+    """Path of ``folder/name``, whichever Unicode form the file system keeps accents in."""
+    for form in (None, "NFC", "NFD"):
+        path = storage.join(folder, unicodedata.normalize(form, name) if form else name)
+        if storage.exists(path):
+            return path
+    return None
+
+
+def read_list(path: str) -> list[tuple[int, str]]:
+    """Reads a list of files, one a line: (line number, name), blank lines left out.
+
+    Raises:
+        InputError: If it cannot be read or is no text in UTF-8.
+    """
+    try:
+        text = storage.read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no text in UTF-8 (byte {error.start})") from error
+    lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
+    return [(number, line) for number, line in lines if line]
+
+
+def songs_of_lists(
+    lists_folder: str,
+    find_song: Callable[[str, str, str], SourceSong | SkippedSong],
+    required: Iterable[str] = SPLITS,
+) -> SourceListing:
+    """Reads the lists ``train``, ``valid`` and ``test`` of a folder.
+
+    Args:
+        lists_folder: Folder with the lists.
+        find_song: (name, split, place) -> SourceSong or SkippedSong, for each listed name.
+        required: Lists that must be there.
+
+    Raises:
+        InputError: If a required list is missing, or a name is in two lists: such a song would be
+            tested on what the classifier learnt.
+    """
+    songs, skipped = [], []
+    seen: dict[str, tuple[str, str]] = {}
+    for split in SPLITS:
+        path = storage.join(lists_folder, split)
+        if not storage.exists(path):
+            path += ".txt"
+        if not storage.exists(path):
+            if split in required:
+                raise InputError(f"{path[:-4]}: no such list; expected one audio file a line")
+            continue
+        for number, name in read_list(path):
+            place = f"{path}:{number}"
+            if name in seen:
+                earlier_split, earlier = seen[name]
+                if earlier_split != split:
+                    raise InputError(f"{place}: {name!r} is in {earlier} too: splits must differ")
+                skipped.append(SkippedSong(name, split, f"{place}: is listed twice ({earlier})"))
+                continue
+            seen[name] = split, place
+            found = find_song(name, split, place)
+            (songs if isinstance(found, SourceSong) else skipped).append(found)
+    return SourceListing(songs, skipped)
+
+
+def require_songs(listing: SourceListing, where: str) -> SourceListing:
+    """Returns ``listing``.
+
+    Raises:
+        InputError: If it has no song at all, saying why the first ones were skipped.
+    """
+    if listing.songs:
+        return listing
+    reasons = [song.reason for song in listing.skipped]
+    why = f": {quoted_list(reasons, 3)}" if reasons else ""
+    raise InputError(f"{where}: no song found{why}")

@@ -1,0 +1,236 @@
+"""Files that may lie on this machine or in an object store.
+
+A path with ``://`` (``s3://bucket/folder``, ``http://host/song.ogg``) goes through
+``tf.io.gfile``, for which tensorflow-io registers the file systems; every other path is plain
+``os``. TensorFlow is imported only when the first remote path is met.
+
+Nothing half-written is ever visible: local files are renamed into place, and remote objects are
+copied, whole, from a local temporary file (an object store publishes an object when its upload
+ends).
+"""
+
+import contextlib
+import functools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from svdam.core.files import atomic_path
+from svdam.core.validation import InputError, one_line
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Whether ``path`` is a URL, for ``tf.io.gfile``."""
+    return "://" in str(path)
+
+
+def join(folder: str | os.PathLike, *names: str) -> str:
+    """``folder/name/...``, for both kinds of path."""
+    if is_remote(folder):
+        return "/".join([str(folder).rstrip("/"), *names])
+    return os.path.join(folder, *names)
+
+
+def exists(path: str | os.PathLike) -> bool:
+    """Whether there is a file or folder."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    with _errors_named(path):
+        return _gfile(path).exists(str(path))
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """Whether there is a folder (or, in an object store, anything below this name)."""
+    if not is_remote(path):
+        return os.path.isdir(path)
+    with _errors_named(path):
+        return _gfile(path).isdir(str(path))
+
+
+def size_and_time(path: str | os.PathLike) -> tuple[int, int]:
+    """Size in bytes and time of the last change in nanoseconds.
+
+    Raises:
+        InputError: If there is no such file.
+    """
+    if not is_remote(path):
+        try:
+            found = os.stat(path)
+        except OSError as error:
+            raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+        return found.st_size, found.st_mtime_ns
+    with _errors_named(path):
+        found = _gfile(path).stat(str(path))
+        return found.length, found.mtime_nsec
+
+
+def open_for_reading(path: str | os.PathLike) -> IO[bytes]:
+    """Opens a file for reading bytes; it can seek.
+
+    Raises:
+        InputError: If it cannot be opened.
+    """
+    if not is_remote(path):
+        try:
+            return open(path, "rb")
+        except OSError as error:
+            raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    with _errors_named(path):
+        return _gfile(path).GFile(str(path), "rb")
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The whole content of a file.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    with _errors_named(path), open_for_reading(path) as stream:
+        return stream.read()
+
+
+def read_range(path: str | os.PathLike, offset: int, length: int) -> bytes:
+    """Some bytes of a file; fewer if it ends before.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    with _errors_named(path), open_for_reading(path) as stream:
+        stream.seek(offset)
+        return stream.read(length)
+
+
+def list_names(folder: str | os.PathLike) -> list[str]:
+    """Sorted names of what is directly in a folder; empty if there is no such folder."""
+    if not is_remote(folder):
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    with _errors_named(folder):
+        gfile = _gfile(folder)
+        if not gfile.isdir(str(folder)):
+            return []
+        return sorted(name.rstrip("/") for name in gfile.listdir(str(folder)))
+
+
+def walk(folder: str | os.PathLike) -> Iterator[str]:
+    """Paths of all files below a folder, relative to it, with ``/``, sorted within each folder."""
+    if is_remote(folder):
+        with _errors_named(folder):
+            visits = list(_gfile(folder).walk(str(folder)))
+    else:
+        visits = os.walk(folder)
+    root = str(folder).rstrip("/")
+    for place, folders, names in visits:
+        folders.sort()
+        below = str(place)[len(root) :].strip("/")
+        for name in sorted(names):
+            yield f"{below}/{name}" if below else name
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    """Opens a file for writing bytes; it appears, whole, only if the block succeeds."""
+    if not is_remote(path):
+        with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+            yield stream
+            stream.flush()
+        return
+    with tempfile.TemporaryDirectory(prefix="svdam-") as folder:
+        local = os.path.join(folder, "upload")
+        with open(local, "wb") as stream:
+            yield stream
+        with _errors_named(path):
+            gfile = _gfile(path)
+            gfile.makedirs(str(path).rsplit("/", 1)[0])
+            gfile.copy(local, str(path), overwrite=True)
+
+
+@contextlib.contextmanager
+def local_copy(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a local path with the content of ``path``: itself, if it is local already."""
+    if not is_remote(path):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="svdam-") as folder:
+        # The suffix stays: decoders look at it.
+        local = Path(folder, "download" + Path(str(path)).suffix)
+        with open_for_reading(path) as source, open(local, "wb") as target, _errors_named(path):
+            shutil.copyfileobj(source, target, 1 << 20)
+        yield local
+
+
+def rename(source: str, target: str) -> None:
+    """Renames a file, replacing what is at ``target``."""
+    if not is_remote(source):
+        os.replace(source, target)
+        return
+    with _errors_named(target):
+        _gfile(source).rename(source, target, overwrite=True)
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a folder with all that it holds, if it is there."""
+    if not is_remote(path):
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        return
+    with _errors_named(path):
+        gfile = _gfile(path)
+        if gfile.isdir(path):
+            gfile.rmtree(path)
+        elif gfile.exists(path):
+            gfile.remove(path)
+
+
+def _gfile(path: str | os.PathLike) -> Any:
+    """``tf.io.gfile``, with the file systems of tensorflow-io registered and working."""
+    scheme = str(path).split("://", 1)[0]
+    return _registered(scheme)
+
+
+@functools.lru_cache(maxsize=16)
+def _registered(scheme: str) -> Any:
+    import tensorflow as tf
+
+    if scheme in tf.io.gfile.get_registered_schemes():
+        return tf.io.gfile
+    try:
+        import tensorflow_io
+
+        # Its native library is loaded on first use; with a TensorFlow it was not built for, only
+        # then does it fail.
+        tensorflow_io.version  # noqa: B018
+        from tensorflow_io.python.ops import core_ops
+
+        core_ops.io_file_info  # noqa: B018
+    except (ImportError, NotImplementedError, AttributeError, OSError) as error:
+        raise InputError(
+            f"{scheme}://: needs tensorflow-io, which does not load here ({one_line(error)}); "
+            f"found TensorFlow {tf.__version__}, expected tensorflow-io 0.37.1 with "
+            "TensorFlow 2.16 or 2.17"
+        ) from error
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        raise InputError(
+            f"{scheme}://: no such kind of storage; known are "
+            + ", ".join(sorted(name for name in tf.io.gfile.get_registered_schemes() if name))
+        )
+    return tf.io.gfile
+
+
+@contextlib.contextmanager
+def _errors_named(path: str | os.PathLike) -> Iterator[None]:
+    """Turns TensorFlow's storage errors into one line that names the path."""
+    if not is_remote(path):
+        yield
+        return
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError(f"{path}: {one_line(error)}") from error

@@ -1,0 +1,303 @@
+"""TFRecord files of ``tf.train.Example``, written and scanned without TensorFlow.
+
+Feature extraction runs in many small worker processes, each of which would pay seconds and hundreds
+of megabytes for importing TensorFlow. The formats are small: a TFRecord is an 8-byte length, its
+masked CRC-32C, the data, and the data's masked CRC-32C; an Example is a protocol buffer with a map
+from names to lists. Written here with one value a feature and in a fixed order (a protocol buffer's
+map has none), equal songs give equal bytes. Any TFRecord reader takes the result.
+"""
+
+import functools
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from svdam.core.validation import InputError
+
+FRAME_BEFORE, FRAME_AFTER = 12, 4  # Bytes around a record's data.
+_MAX_EXAMPLE_BYTES = 2**31 - 1  # Of a protocol buffer.
+_CRC_CHUNK_BYTES = 1 << 22
+_LANE_BYTES = 512
+
+Value = bytes | memoryview | str | int | float
+
+
+class EncodedExample(NamedTuple):
+    """An Example as buffers to write one after the other.
+
+    Attributes:
+        parts: The buffers.
+        offsets: For each feature of bytes or text, where its value starts within the Example.
+        length: Length of all parts together.
+    """
+
+    parts: list[bytes | memoryview]
+    offsets: dict[str, int]
+    length: int
+
+
+class ScannedRecord(NamedTuple):
+    """A record found in a file.
+
+    Attributes:
+        start: Where its frame starts in the file, in bytes.
+        length: Bytes of the whole frame.
+        features: Values of the features that were read: bytes, int or float.
+        places: For each feature of bytes: (offset of its value in the file, length).
+    """
+
+    start: int
+    length: int
+    features: dict[str, Any]
+    places: dict[str, tuple[int, int]]
+
+
+def encode_example(features: Mapping[str, Value]) -> EncodedExample:
+    """Encodes features, in the order given, as a ``tf.train.Example``; large values are not copied.
+
+    Raises:
+        InputError: If it would exceed the 2 GiB of a protocol buffer.
+    """
+    parts: list[bytes | memoryview] = []
+    places, length = {}, 0
+    for name, value in features.items():
+        head, payload = _encode_feature(name, value)
+        parts.append(head)
+        length += len(head)
+        if payload is not None:
+            places[name] = length
+            parts.append(payload)
+            length += len(payload)
+    outer = b"\x0a" + _varint(length)
+    if length + len(outer) > _MAX_EXAMPLE_BYTES:
+        raise InputError(f"is too long: {length / 2**30:.1f} GiB of log-mel, expected under 2 GiB")
+    offsets = {name: place + len(outer) for name, place in places.items()}
+    return EncodedExample([outer, *parts], offsets, len(outer) + length)
+
+
+def write_record(stream: IO[bytes], parts: Sequence[bytes | memoryview], length: int) -> None:
+    """Writes one framed record, whose data are ``parts``."""
+    head = struct.pack("<Q", length)
+    stream.write(head + struct.pack("<I", _masked(crc32c(head))))
+    checksum = 0
+    for part in parts:
+        stream.write(part)
+        checksum = crc32c(part, checksum)
+    stream.write(struct.pack("<I", _masked(checksum)))
+
+
+def scan_records(
+    stream: IO[bytes], file_bytes: int, skip: Sequence[str] = ()
+) -> Iterator[ScannedRecord]:
+    """Walks over the records of a file, reading all features but those in ``skip``.
+
+    Raises:
+        InputError: If the bytes are no whole records of Examples; checksums are not compared.
+    """
+    start = 0
+    while start < file_bytes:
+        stream.seek(start)
+        head = stream.read(FRAME_BEFORE)
+        if (
+            len(head) < FRAME_BEFORE
+            or _masked(crc32c(head[:8])) != struct.unpack("<I", head[8:])[0]
+        ):
+            raise InputError(f"is damaged at byte {start}: no TFRecord starts there")
+        length = struct.unpack("<Q", head[:8])[0]
+        frame = FRAME_BEFORE + length + FRAME_AFTER
+        if start + frame > file_bytes:
+            raise InputError(f"is cut short: a record at byte {start} goes beyond the end")
+        yield _scan_example(stream, start, frame, skip)
+        start += frame
+
+
+def _encode_feature(name: str, value: Value) -> tuple[bytes, bytes | memoryview | None]:
+    """The bytes of one map entry: (all but the payload, the payload of bytes and text)."""
+    payload = None
+    if isinstance(value, (str, bytes, memoryview)):
+        payload = value.encode() if isinstance(value, str) else memoryview(value).cast("B")
+        one_value = b"\x0a" + _varint(len(payload))
+        kind = b"\x0a"
+        content = one_value
+    elif isinstance(value, int):
+        number = _varint(value % 2**64)
+        kind, content = b"\x1a", b"\x0a" + _varint(len(number)) + number
+    else:
+        kind, content = b"\x12", b"\x0a\x04" + struct.pack("<f", value)
+    payload_bytes = len(payload) if payload is not None else 0
+    feature = kind + _varint(len(content) + payload_bytes) + content
+    key = name.encode()
+    entry = b"\x0a" + _varint(len(key)) + key
+    entry += b"\x12" + _varint(len(feature) + payload_bytes) + feature
+    return b"\x0a" + _varint(len(entry) + payload_bytes) + entry, payload
+
+
+def _scan_example(stream: IO[bytes], start: int, frame: int, skip: Sequence[str]) -> ScannedRecord:
+    features: dict[str, Any] = {}
+    places: dict[str, tuple[int, int]] = {}
+    end = start + frame - FRAME_AFTER
+    cursor = _Cursor(stream, start + FRAME_BEFORE)
+    cursor.expect(0x0A)
+    cursor.varint()
+    while cursor.offset < end:
+        cursor.expect(0x0A)
+        cursor.varint()
+        cursor.expect(0x0A)
+        name = cursor.take(cursor.varint()).decode("utf-8", "replace")
+        cursor.expect(0x12)
+        cursor.varint()
+        kind = cursor.take(1)[0]
+        cursor.varint()
+        cursor.expect(0x0A)
+        size = cursor.varint()
+        if cursor.offset + size > end:
+            raise InputError(f"is damaged at byte {cursor.offset}: not a record of svdam")
+        if kind == 0x0A:
+            places[name] = (cursor.offset, size)
+        if name in skip:
+            cursor.skip(size)
+        elif kind == 0x1A:
+            features[name] = cursor.varint()
+        else:
+            value = cursor.take(size)
+            features[name] = value if kind == 0x0A else struct.unpack("<f", value)[0]
+    return ScannedRecord(start, frame, features, places)
+
+
+class _Cursor:
+    """Reads a protocol buffer's pieces from a stream, a small block at a time."""
+
+    def __init__(self, stream: IO[bytes], offset: int):
+        self._stream, self.offset, self._buffer = stream, offset, b""
+
+    def take(self, size: int) -> bytes:
+        if len(self._buffer) < size:
+            self._stream.seek(self.offset)
+            self._buffer = self._stream.read(max(size, 4096))
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        if len(taken) < size:
+            raise InputError(f"is cut short at byte {self.offset}")
+        self.offset += size
+        return taken
+
+    def skip(self, size: int) -> None:
+        self._buffer = self._buffer[size:]
+        self.offset += size
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+            if shift > 63:
+                raise InputError(f"is damaged at byte {self.offset}: not a record of svdam")
+
+    def expect(self, tag: int) -> None:
+        if self.take(1)[0] != tag:
+            raise InputError(f"is damaged at byte {self.offset - 1}: not a record of svdam")
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _masked(checksum: int) -> int:
+    """TFRecord's mask, so that a checksum of data that hold checksums still works."""
+    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def crc32c(data: bytes | memoryview, checksum: int = 0) -> int:
+    """CRC-32C (Castagnoli) of ``data``, going on from the ``checksum`` of what came before.
+
+    NumPy works on many stretches of 512 bytes at once; the checksum being linear, theirs are then
+    joined, two by two, by the matrices that stand for zeros coming after a stretch.
+    """
+    view = np.frombuffer(data, np.uint8)
+    register = np.uint32(checksum ^ 0xFFFFFFFF)
+    for start in range(0, len(view), _CRC_CHUNK_BYTES):
+        register = _update(register, view[start : start + _CRC_CHUNK_BYTES])
+    return int(register) ^ 0xFFFFFFFF
+
+
+def _update(register: np.uint32, data: np.ndarray) -> np.uint32:
+    tail = len(data) % _LANE_BYTES
+    body = data[: len(data) - tail]
+    if len(body):
+        register = _after_zeros(register, len(body)) ^ _joined(body)
+    table, value = _byte_table(), int(register)
+    for byte in data[len(body) :].tolist():
+        value = table[(value ^ byte) & 0xFF] ^ value >> 8
+    return np.uint32(value)
+
+
+def _joined(body: np.ndarray) -> np.uint32:
+    """The register after ``body``, whole stretches, when it was 0 before."""
+    words = np.ascontiguousarray(np.frombuffer(body, "<u2").reshape(-1, _LANE_BYTES // 2).T)
+    table = _word_table()
+    registers = np.zeros(words.shape[1], np.uint32)
+    for word in words:
+        registers = table[(registers ^ word) & np.uint32(0xFFFF)] ^ registers >> np.uint32(16)
+    exponent = _LANE_BYTES.bit_length() - 1
+    while len(registers) > 1:
+        if len(registers) % 2:  # Zeros ahead of the data leave a register of 0 as it is.
+            registers = np.concatenate([np.zeros(1, np.uint32), registers])
+        registers = _apply(_zeros_matrix(exponent), registers[0::2]) ^ registers[1::2]
+        exponent += 1
+    return registers[0]
+
+
+def _after_zeros(register: np.uint32, num_bytes: int) -> np.uint32:
+    """The register after ``num_bytes`` zero bytes more."""
+    registers = np.array([register], np.uint32)
+    for exponent in range(num_bytes.bit_length()):
+        if num_bytes >> exponent & 1:
+            registers = _apply(_zeros_matrix(exponent), registers)
+    return registers[0]
+
+
+def _apply(matrix: np.ndarray, registers: np.ndarray) -> np.ndarray:
+    """Multiplies a (32,) bit matrix, one uint32 a column, with each register."""
+    result = np.zeros_like(registers)
+    for bit, column in enumerate(matrix):
+        result ^= column * (registers >> np.uint32(bit) & np.uint32(1))
+    return result
+
+
+@functools.cache
+def _zeros_matrix(exponent: int) -> np.ndarray:
+    """What 2 ** exponent zero bytes do to a register, as a bit matrix."""
+    if exponent:
+        half = _zeros_matrix(exponent - 1)
+        return _apply(half, half)
+    unit = np.uint32(1) << np.arange(32, dtype=np.uint32)
+    return _byte_array()[unit & np.uint32(0xFF)] ^ unit >> np.uint32(8)
+
+
+@functools.cache
+def _byte_array() -> np.ndarray:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = table >> np.uint32(1) ^ np.uint32(0x82F63B78) * (table & np.uint32(1))
+    return table
+
+
+@functools.cache
+def _byte_table() -> list[int]:
+    return _byte_array().tolist()
+
+
+@functools.cache
+def _word_table() -> np.ndarray:
+    table = np.arange(1 << 16, dtype=np.uint32)
+    for _ in range(2):
+        table = _byte_array()[table & np.uint32(0xFF)] ^ table >> np.uint32(8)
+    return table
