@@ -1,23 +1,29 @@
-"""Bands of the built-in corpus: which instruments play what, and how loud.
+"""Who plays and sings what in the built-in corpus, and how loud.
 
 Stereo sounds have shape (samples, 2).
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from svdam.audio import composition, drums, effects, sustained, synthesis
+from svdam.audio import composition, drums, effects, phonetics, sustained, synthesis, voice
 from svdam.audio.composition import Interval, Plan
 
 SINGER_STYLES = (
     "folk", "pop", "ballad", "rock", "folk", "electronic", "jazz", "latin", "pop", "chamber",
 )  # fmt: skip
-"""Styles of songs with singing; the first two thirds of real popular music come up most."""
+"""Styles of songs with singing; common ones come up more than once."""
 
 INSTRUMENTAL_STYLES = (
     "chamber", "jazz", "folk", "solo", "rock", "electronic", "ballad", "pop", "latin", "solo",
 )  # fmt: skip
+
+VOICE_KINDS = (
+    "woman", "man", "woman", "tenor", "woman", "man", "alto", "man", "soprano", "woman", "bass",
+)  # fmt: skip
+"""Kinds of voice of songs with singing; untrained ones come up most."""
 
 _LEADS = {
     "folk": ("harmonica", "violin", "flute", "slide guitar"),
@@ -66,8 +72,10 @@ class Band:
             sound = effects.equalise(sound, body, self.rate)
         self.add(sound, level_db)
 
-    def line(self, name: str, phrases: Sequence[Interval], level_db: float) -> None:
-        """A melody on a sustained instrument in the given intervals."""
+    def line(
+        self, name: str, phrases: Sequence[Interval], level_db: float, players: int = 1
+    ) -> None:
+        """A melody on a sustained instrument, or a section of them, in the given intervals."""
         rng = self.rng
         centre = _LEAD_CENTRES.get(name, 67) + rng.integers(-3, 4)
         pace = rng.uniform(1.0, 4.5)
@@ -79,8 +87,9 @@ class Band:
             )
         ]
         patch = sustained.SUSTAINED[name](rng)
-        sound = sustained.play_line(notes, patch, self.num_samples, self.rate, rng)
-        self.add(sound, level_db)
+        for _ in range(players):  # each with a place, and an unsteadiness, of their own
+            sound = sustained.play_line(notes, patch, self.num_samples, self.rate, rng)
+            self.add(sound, level_db)
 
     def bass(self, level_db: float, walking: bool = False) -> None:
         """A bass guitar, an upright bass or a synthesizer's bass."""
@@ -201,11 +210,12 @@ def _chamber(band: Band) -> None:
     rng, plan = band.rng, band.plan
     for _ in range(int(rng.integers(1, 3))):
         name = str(rng.choice(["violin", "cello", "clarinet", "flute"]))
-        band.line(name, composition.draw_phrases(plan, 0.85, rng), -4)
+        players = 3 if name in ("violin", "cello") and rng.random() < 0.6 else 1
+        band.line(name, composition.draw_phrases(plan, 0.85, rng), -4, players)
     if rng.random() < 0.7:
         band.pad(-3, count=4)
     if rng.random() < 0.5:
-        family = str(rng.choice(["harp", "piano", "bells"]))
+        family = str(rng.choice(["harp", "piano", "bells", "celesta"]))
         band.struck(family, composition.picked(plan, int(rng.integers(48, 60)), rng), -3)
 
 
@@ -239,14 +249,16 @@ def play_band(
     if not sung:
         melody = composition.draw_phrases(plan, 0.8, rng)
         if style == "solo" or rng.random() < 0.75:
-            band.line(lead, melody, rng.uniform(-2, 6))
+            second = str(rng.choice(_LEADS[style]))
+            band.line(lead, melody[::2], rng.uniform(-2, 6), 3 if rng.random() < 0.2 else 1)
+            band.line(second, melody[1::2], rng.uniform(-2, 6))
         else:
             notes = [
                 note
                 for phrase in melody
                 for note in composition.draw_melody(plan, phrase, 60, 79, 3.0, rng)
             ]
-            family = str(rng.choice(["piano", "electric guitar", "vibraphone", "nylon guitar"]))
+            family = str(rng.choice(["piano", "electric guitar", "vibraphone", "celesta"]))
             band.struck(family, notes, rng.uniform(-2, 4))
     else:
         rests = composition.rests_between(sung, plan.secs, 1.2)
@@ -258,3 +270,73 @@ def play_band(
     if not band.mix.any():
         band.pad(0.0)
     return band.mix
+
+
+def draw_room(rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Draws the impulse response of a room, from a booth to a hall, in stereo."""
+    return effects.room_response(rng.choice([0.25, 0.5, 1.0, 1.8]), rng.random(), rate, rng)
+
+
+def sing_song(
+    plan: Plan, kind: str, num_samples: int, rate: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[Interval]]:
+    """One to three singers share the phrases of a song.
+
+    Args:
+        plan: Key, tempo, chords.
+        kind: The first singer's kind of voice, of `svdam.audio.phonetics.PITCH_RANGES`.
+        num_samples: Length of the song.
+        rate: Sample rate in Hz.
+        rng: Source of randomness.
+
+    Returns:
+        The voices in their room, shape (samples, 2), and (start, end) in seconds of each phrase.
+    """
+    intervals = composition.draw_phrases(plan, rng.uniform(0.55, 0.8), rng)
+    count = int(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]))
+    kinds = [kind] + [str(rng.choice(VOICE_KINDS)) for _ in range(count - 1)]
+    stereo, segments = np.zeros((num_samples, 2)), []
+    for turn, singer_kind in enumerate(kinds):
+        share = intervals[turn::count]
+        if share:
+            mono, sung = _one_singer(plan, share, singer_kind, num_samples, rate, rng)
+            stereo += effects.pan(mono, rng.normal(0, 0.15))
+            segments += sung
+    stereo = effects.reverberate(stereo, draw_room(rate, rng), rng.choice([0.03, 0.1, 0.2, 0.35]))
+    return stereo, sorted(segments)
+
+
+def _one_singer(
+    plan: Plan,
+    intervals: Sequence[Interval],
+    kind: str,
+    num_samples: int,
+    rate: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, list[Interval]]:
+    """A singer's phrases, sometimes with a second voice beside: mono samples and segments."""
+    singer = phonetics.draw_singer(kind, rng)
+    lowest, highest = phonetics.PITCH_RANGES[kind]
+    low = rng.uniform(lowest, max(highest - 13, lowest + 1))
+    high = low + rng.uniform(9, 15)
+    pace = rng.choice([1.3, 2.0, 2.8, 3.6, 4.5])
+    melody = [
+        [(note.start, note.end, note.pitch) for note in notes]
+        for phrase in intervals
+        if (notes := composition.draw_melody(plan, phrase, low, high, pace, rng))
+    ]
+    lyrics = phonetics.write_lyrics(melody, singer, rng)
+    mono, segments = voice.sing(lyrics, singer, num_samples, rate, rng)
+    if rng.random() < 0.15:  # a third or so above or below, or the same once more
+        shift = float(rng.choice([-5, -3, 0, 0, 3, 4]))
+        second = [[_transposed(syllable, shift) for syllable in phrase] for phrase in lyrics]
+        other, _ = voice.sing(second, singer, num_samples, rate, rng)
+        mono = mono + rng.uniform(0.3, 0.8) * other
+    mono = effects.shelve(mono, rng.uniform(1200, 3000), rng.uniform(2, 12), rate)
+    peaks = [(rng.uniform(200, 6000), rng.uniform(-4, 4), rng.uniform(0.7, 2)) for _ in range(2)]
+    return effects.equalise(mono, peaks, rate), segments
+
+
+def _transposed(syllable: phonetics.Syllable, shift: float) -> phonetics.Syllable:
+    notes = tuple((time, pitch + shift) for time, pitch in syllable.notes)
+    return dataclasses.replace(syllable, notes=notes)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter, resample_poly
 
-from svdam.audio import arrangement, composition, effects, phonetics, voice
+from svdam.audio import arrangement, composition, effects, phonetics
 from svdam.core.files import atomic_path, atomic_write, read_json, write_json
 from svdam.core.progress import progress
 from svdam.core.settings import Settings, setting
@@ -43,9 +43,6 @@ _ENCODINGS = {
     ".ogg": ("OGG", "VORBIS"),
     ".mp3": ("MP3", "MPEG_LAYER_III"),
 }
-_VOICE_KINDS = (
-    "woman", "man", "woman", "tenor", "woman", "man", "alto", "man", "soprano", "woman", "bass",
-)  # fmt: skip
 _TITLES = (
     "Harbour Lights", "Été à São Paulo.v2", "paper_boats", "Grüße aus Köln", "No. 7 (live)",
     "slow-river", "Žluťoučký kůň", "Two   Rooms", "夜の電車", "Count Me In", "Ночной дождь",
@@ -139,10 +136,13 @@ def render_song(
     num_samples = round(song_secs * rate)
     sung, segments = np.zeros((num_samples, 2)), ()
     if sings:
-        voice_kind = voice_kind or _VOICE_KINDS[rng.integers(len(_VOICE_KINDS))]
-        sung, segments = _render_voice(plan, voice_kind, num_samples, rate, rng)
+        voice_kind = (
+            voice_kind or arrangement.VOICE_KINDS[rng.integers(len(arrangement.VOICE_KINDS))]
+        )
+        sung, phrases = arrangement.sing_song(plan, voice_kind, num_samples, rate, rng)
+        segments = _merge(phrases, song_secs)
     band = arrangement.play_band(plan, style, segments, rate, rng)
-    band = effects.reverberate(band, _draw_room(rate, rng), rng.uniform(0.05, 0.4))
+    band = effects.reverberate(band, arrangement.draw_room(rate, rng), rng.uniform(0.05, 0.4))
     sung, band, ratio_db = _balance(sung, band, segments, rate, rng)
     sung, band = _master(sung, band, rate, rng)
     if num_channels == 1:
@@ -159,39 +159,6 @@ def _fit(stem: np.ndarray, length: int) -> np.ndarray:
     return np.pad(stem, ((0, max(length - len(stem), 0)), (0, 0)))[:length]
 
 
-def _render_voice(
-    plan: composition.Plan, kind: str, num_samples: int, rate: int, rng: np.random.Generator
-) -> tuple[np.ndarray, tuple[tuple[float, float], ...]]:
-    """A lead voice, sometimes with a second one, in its room: stereo samples and segments."""
-    singer = phonetics.draw_singer(kind, rng)
-    low, high = phonetics.PITCH_RANGES[kind]
-    low = rng.uniform(low, max(high - 13, low + 1))
-    high = low + rng.uniform(9, 15)
-    pace = rng.choice([1.3, 2.0, 2.8, 3.6, 4.5])
-    melody = [
-        [(note.start, note.end, note.pitch) for note in notes]
-        for phrase in composition.draw_phrases(plan, rng.uniform(0.55, 0.8), rng)
-        if (notes := composition.draw_melody(plan, phrase, low, high, pace, rng))
-    ]
-    lyrics = phonetics.write_lyrics(melody, singer, rng)
-    mono, segments = voice.sing(lyrics, singer, num_samples, rate, rng)
-    if rng.random() < 0.2:  # a second voice, a third or so above or below, or the same once more
-        shift = float(rng.choice([-5, -3, 0, 0, 3, 4]))
-        second = [[_transposed(syllable, shift) for syllable in phrase] for phrase in lyrics]
-        other, _ = voice.sing(second, singer, num_samples, rate, rng)
-        mono = mono + rng.uniform(0.3, 0.8) * other
-    mono = effects.shelve(mono, rng.uniform(1500, 4000), rng.uniform(-2, 9), rate)
-    peaks = [(rng.uniform(200, 6000), rng.uniform(-4, 4), rng.uniform(0.7, 2)) for _ in range(2)]
-    stereo = effects.pan(effects.equalise(mono, peaks, rate), rng.normal(0, 0.12))
-    stereo = effects.reverberate(stereo, _draw_room(rate, rng), rng.choice([0.03, 0.1, 0.2, 0.35]))
-    return stereo, _merge(segments, num_samples / rate)
-
-
-def _transposed(syllable: phonetics.Syllable, shift: float) -> phonetics.Syllable:
-    notes = tuple((time, pitch + shift) for time, pitch in syllable.notes)
-    return dataclasses.replace(syllable, notes=notes)
-
-
 def _merge(
     segments: Sequence[tuple[float, float]], song_secs: float
 ) -> tuple[tuple[float, float], ...]:
@@ -204,10 +171,6 @@ def _merge(
         else:
             merged.append((start, end))
     return tuple(merged)
-
-
-def _draw_room(rate: int, rng: np.random.Generator) -> np.ndarray:
-    return effects.room_response(rng.choice([0.25, 0.5, 1.0, 1.8]), rng.random(), rate, rng)
 
 
 def singing_mask(
@@ -230,9 +193,9 @@ def _balance(
     """Sets the energy ratio of voice to band within the sing segments."""
     # Within the range by a margin, because compression weighs loud passages anew; voices that
     # lead the band are the rule, buried ones the exception.
-    ratio_db = float(VOICE_TO_BAND_DB[0] + 1 + 13 * rng.beta(2.2, 1.3))
-    tone = [(rng.uniform(80, 7000), rng.uniform(-4, 4), rng.uniform(0.5, 1.5)) for _ in range(3)]
-    corner_hz, tilt_db = rng.uniform(800, 4000), rng.uniform(-6, 6)
+    ratio_db = float(VOICE_TO_BAND_DB[0] + 1 + 13 * rng.beta(2.5, 1.0))
+    tone = [(rng.uniform(80, 7000), rng.uniform(-3, 3), rng.uniform(0.5, 1.5)) for _ in range(3)]
+    corner_hz, tilt_db = rng.uniform(800, 4000), rng.uniform(-4, 5)
     sung, band = (
         effects.shelve(effects.equalise(stem, tone, rate), corner_hz, tilt_db, rate)
         for stem in (sung, band)
@@ -289,7 +252,9 @@ def plan_files(settings: CorpusSettings) -> list[SongFile]:
                 num_channels=1 + (index // 2 + index // 12) % 2,
                 sings=sings,
                 style=styles[(turn + turn // len(styles)) % len(styles)],
-                voice_kind=_VOICE_KINDS[turn % len(_VOICE_KINDS)] if sings else None,
+                voice_kind=arrangement.VOICE_KINDS[turn % len(arrangement.VOICE_KINDS)]
+                if sings
+                else None,
             )
         )
     return files

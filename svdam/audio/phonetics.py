@@ -179,7 +179,7 @@ def draw_singer(kind: str, rng: np.random.Generator) -> Singer:
     return Singer(
         kind=kind,
         tract_scale=rng.uniform(0.97, 1.03) if trained else rng.uniform(0.93, 1.07),
-        rd=rng.uniform(0.7, 1.3) if trained else rng.uniform(0.6, 1.9),
+        rd=rng.uniform(0.6, 1.2) if trained else rng.uniform(0.5, 1.6),
         breath=rng.uniform(0.01, 0.04) if trained else 10 ** rng.uniform(-2.2, -1.2),
         jitter=rng.uniform(0.0004, 0.0025),
         shimmer=rng.uniform(0.01, 0.05),

@@ -92,7 +92,7 @@ class Struck:
 
 
 def draw_struck(name: str, rng: np.random.Generator) -> Struck:
-    """Draws an instrument of a family of plucked or struck ones; see `STRUCK`."""
+    """Draws an instrument of a family: "guitar", "piano", "vibraphone" and so on, see below."""
     u = rng.uniform
     makers = {
         "guitar": lambda: Struck(
@@ -114,6 +114,7 @@ def draw_struck(name: str, rng: np.random.Generator) -> Struck:
         ),
         "vibraphone": lambda: Struck(u(1, 2), 1.2, 1.0, 0.0, 0.31, (1, 3.98, 10.2, 17), 0.06, 2),
         "marimba": lambda: Struck(u(0.15, 0.3), 1.0, 1.0, 0.0, 0.31, (1, 3.93, 9.5), 0.1, 1),
+        "celesta": lambda: Struck(u(0.3, 0.8), 1.0, 0.8, 0.0, 0.31, (1, 2.0, 4.1, 6.3), 0.15, 2),
         "bells": lambda: Struck(
             u(0.8, 2), 0.5, 0.3, 0.0, 0.37, (1, 2.76, 5.4, 8.93, 13.3), 0.05, 2
         ),
@@ -122,12 +123,6 @@ def draw_struck(name: str, rng: np.random.Generator) -> Struck:
         ),
     }  # fmt: skip
     return makers[name]()
-
-
-STRUCK = (
-    "guitar", "electric guitar", "nylon guitar", "harp", "banjo", "piano", "electric piano",
-    "vibraphone", "marimba", "bells", "bass guitar",
-)  # fmt: skip
 
 
 def struck_note(
