@@ -1,4 +1,4 @@
-"""The three measures on sounds whose answer is known: tones, clicks, bass; effects against SciPy."""
+"""The three measures on sounds whose answer is known: tones, clicks, bass; effects by SciPy."""
 
 import math
 

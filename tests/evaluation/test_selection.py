@@ -123,7 +123,7 @@ def test_diverged_and_constant_configurations_are_refused_by_name():
     generated[1, 3] = math.nan
     generated[2] = 1.5
     names = ["good", "wild", "dead", "fine"]
-    with pytest.raises(InputError, match="'wild', 'dead'.*wild: 1 of 10 .*dead: all 10 .*1.5"):
+    with pytest.raises(InputError, match=r"'wild', 'dead'.*wild: 1 of 10 .*dead: all 10 .*1.5"):
         rank_configurations(generated, rng.normal(size=10), names)
     assert list(unusable_configurations(generated, names)) == [1, 2]
 

@@ -1,0 +1,364 @@
+"""From runs to a report: reads what the stages wrote and hands it to `svdam.report`.
+
+No TensorFlow, except for the summaries at the very end.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svdam.audio.inversion import log_mels_to_audio
+from svdam.core.config import FRONT_END
+from svdam.core.runs import Run, open_run, start_run
+from svdam.core.settings import Settings, setting
+from svdam.core.summaries import Summaries
+from svdam.core.validation import InputError
+from svdam.evaluation.concept import (
+    CLAIMED_SIGN,
+    band_centers_hz,
+    compare_sets,
+    measure_excerpts,
+)
+from svdam.evaluation.ranking_table import read_ranking
+from svdam.evaluation.selection import Ranking
+from svdam.explain.results import (
+    AMResults,
+    RealResponses,
+    TopExcerpts,
+    read_responses,
+    read_results,
+)
+from svdam.explain.selection import extreme_responses
+from svdam.report.content import (
+    ConceptRow,
+    ExampleSet,
+    RankingRow,
+    ReportContent,
+    SpectrogramAxes,
+)
+from svdam.report.page import report_figures, write_report
+
+SOUND_CHOICES = ("best", "all")
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportSettings(Settings):
+    """Settings of make_report."""
+
+    grid: str = setting("runs/grid", "Run folder of maximize_activation over the grid.")
+    selection: str = setting("runs/selection", "Run folder of select_hyperparameters.")
+    responses: str = setting("runs/responses", "Run folder of collect_responses.")
+    maximize: str | None = setting(
+        None,
+        "Run folder of maximize_activation with the best configuration and --direction=max; by "
+        "default the best configuration of a --grid that maximizes.",
+    )
+    minimize: str | None = setting(
+        None, "Run folder of maximize_activation with the best configuration and --direction=min."
+    )
+    evaluation: str | None = setting(
+        None, "Run folder of evaluate_classifier, for Table 3; left out by default."
+    )
+    concept: str = setting("singing voice", "What the explained neuron stands for, in words.")
+    sounds: str = setting(
+        "best",
+        "Sounds of the starting, maximized and minimized sets only, or of all examples of the "
+        "grid (75 KB and a fraction of a second each).",
+        choices=SOUND_CHOICES,
+    )
+    output: str = setting("runs/report", "Run folder to write.", identity=False)
+
+
+def make_report(settings: ReportSettings) -> Path:
+    """Writes the report of a set of runs.
+
+    Returns:
+        The page, ``index.html``.
+
+    Raises:
+        InputError: If a run is missing, or two runs do not belong together.
+    """
+    content = read_content(settings)
+    with start_run(settings.output, "make_report", settings) as run:
+        for name in ("figures", "images", "sounds"):  # Nothing of an earlier report is left over.
+            shutil.rmtree(run.folder / name, ignore_errors=True)
+        page = write_report(run.folder, content, log_mels_to_audio, FRONT_END.sample_rate)
+        _write_summaries(run, content)
+        run.mark_complete({"page": page.name, "examples": sum(map(len, content.configurations))})
+    return page
+
+
+def read_content(settings: ReportSettings) -> ReportContent:
+    """Reads the runs and checks that they belong together.
+
+    Raises:
+        InputError: If a run is missing, or two runs do not belong together.
+    """
+    grid = read_results(settings.grid, "grid")
+    real = read_responses(settings.responses, "responses")
+    selection = open_run(settings.selection, "select_hyperparameters", "selection")
+    ranking, values = read_ranking(selection.folder / "ranking.csv")
+    positions = _positions(grid, ranking, values)
+    compared = extreme_responses(real, grid, ranking.num_real)
+    if not np.isclose(compared.mean(), ranking.real_mean, rtol=1e-4, atol=1e-4):
+        raise InputError(
+            f"--selection: {settings.selection} was made with other --responses (mean "
+            f"{ranking.real_mean:.6g}, now {compared.mean():.6g}); run select_hyperparameters anew"
+        )
+    start = _start_set(grid)
+    configurations = [
+        _grid_set(grid, position, row.rank, row.mark, settings.sounds)
+        for position, row in zip(positions, ranking.rows, strict=True)
+    ]
+    searched = _searched_sets(settings, grid, values[ranking.best.index], configurations[0])
+    return ReportContent(
+        response=grid.response,
+        direction=grid.direction,
+        axes=SpectrogramAxes(FRONT_END.frames_per_second, band_centers_hz()),
+        start=start,
+        configurations=configurations,
+        **searched,
+        highest=_real_set(real, real.highest, "highest"),
+        lowest=_real_set(real, real.lowest, "lowest"),
+        real_responses=real.responses,
+        compared_responses=compared,
+        ranking=[_ranking_row(row, values[row.index]) for row in ranking.rows],
+        warnings=list(selection.summary().get("warnings", [])),
+        concept=concept_rows(start, **searched, real=real, claims=grid.response == "logit"),
+        detection=_detection(settings.evaluation),
+        concept_name=settings.concept,
+        provenance=_provenance(settings, grid, real, selection),
+    )
+
+
+def concept_rows(
+    start: ExampleSet,
+    maximized: ExampleSet | None,
+    minimized: ExampleSet | None,
+    real: RealResponses,
+    claims: bool,
+) -> list[ConceptRow]:
+    """Section 4.2's measures between the sets that a report compares.
+
+    Args:
+        start: Before the search.
+        maximized: After maximizing, from the same latents.
+        minimized: After minimizing, from the same latents.
+        real: The real excerpts.
+        claims: Whether the response is the one that the paper makes its claims about.
+    """
+    sets = {"start": start, "maximized": maximized, "minimized": minimized}
+    measured = {name: measure_excerpts(s.log_mels) for name, s in sets.items() if s is not None}
+    measured["lowest real"] = measure_excerpts(real.lowest.excerpts)
+    measured["highest real"] = measure_excerpts(real.highest.excerpts)
+    comparisons = [
+        ("start", "maximized", True, 1),
+        ("start", "minimized", True, -1),
+        ("minimized", "maximized", True, 1),
+        ("lowest real", "highest real", False, 0),  # Of these the paper says nothing.
+    ]
+    rows = []
+    for before, after, paired, way in comparisons:
+        sizes = [len(measured[name]["transients"]) for name in (before, after) if name in measured]
+        if len(sizes) < 2 or min(sizes) < 2:
+            continue
+        rows += [
+            ConceptRow(
+                comparison=f"{before} → {after}",
+                measure=effect.measure.replace("_", " ").replace("low band", "low-band"),
+                unit=effect.unit,
+                mean_before=effect.mean_before,
+                mean_after=effect.mean_after,
+                effect_size=effect.effect_size,
+                effect_low=effect.effect_low,
+                effect_high=effect.effect_high,
+                claimed_sign=CLAIMED_SIGN[effect.measure] * way if claims else 0,
+            )
+            for effect in compare_sets(measured[before], measured[after], paired=paired)
+        ]
+    return rows
+
+
+def _positions(grid: AMResults, ranking: Ranking, values: dict[int, tuple]) -> list[int]:
+    """Position in the grid of each ranked configuration, the best first."""
+    known = {dataclasses.astuple(one): index for index, one in enumerate(grid.configurations)}
+    positions = []
+    for row in ranking.rows:
+        position = known.get(values[row.index])
+        mean = grid.responses[position].mean() if position is not None else np.nan
+        if not np.isclose(mean, row.mean, rtol=1e-4, atol=1e-4):
+            raise InputError(
+                f"--selection: ranks {row.name}, which --grid does not hold with these responses; "
+                "run select_hyperparameters on this grid"
+            )
+        positions.append(position)
+    return positions
+
+
+def _searched_sets(
+    settings: ReportSettings, grid: AMResults, best: tuple, best_set: ExampleSet
+) -> dict[str, ExampleSet | None]:
+    """The sets of Figure 4's rows below the start."""
+    sets: dict[str, ExampleSet | None] = {}
+    for flag, direction in (("maximize", "max"), ("minimize", "min")):
+        name = f"{flag}d"
+        folder = getattr(settings, flag)
+        if folder:
+            results = read_results(folder, flag)
+            _require_same_search(results, grid, best, direction, flag, folder)
+            found = _example_set(results, 0, name, name, name, range(len(results.seeds)))
+            same = np.allclose(found.responses, best_set.responses, rtol=1e-3, atol=1e-3)
+            sets[name] = best_set if same else found
+        else:
+            sets[name] = best_set if grid.direction == direction else None
+    return sets
+
+
+def _require_same_search(
+    results: AMResults, grid: AMResults, best: tuple, direction: str, flag: str, folder: str
+) -> None:
+    """Figure 4 compares latent by latent, so that runs must agree in all but the direction."""
+    found = [dataclasses.astuple(one) for one in results.configurations]
+    again = f"run maximize_activation with the selection's best.cfg and --direction={direction}"
+    for what, value, expected in (
+        ("direction", results.direction, direction),
+        ("response", results.response, grid.response),
+        ("configurations", found, [best]),
+        ("seeds", results.seeds.tolist(), grid.seeds.tolist()),
+    ):
+        if value != expected:
+            shown = (
+                "" if len(str([value, expected])) > 200 else f" {value!r}, expected {expected!r}"
+            )
+            raise InputError(f"--{flag}: {folder} has other {what} than --grid:{shown}; {again}")
+    same = results.start_examples.shape == grid.start_examples.shape and np.allclose(
+        results.start_examples, grid.start_examples, rtol=1e-3, atol=1e-3
+    )
+    if not same:
+        raise InputError(f"--{flag}: {folder} was made with another generator than --grid; {again}")
+    if not np.allclose(results.start_responses, grid.start_responses, rtol=1e-3, atol=1e-2):
+        raise InputError(f"--{flag}: {folder} explains another classifier than --grid; {again}")
+
+
+def _start_set(grid: AMResults) -> ExampleSet:
+    return ExampleSet(
+        key="start",
+        title="before the search",
+        log_mels=_squeezed(grid.start_examples),
+        responses=grid.start_responses,
+        labels=_seed_labels(grid),
+        probabilities=_probabilities(grid.response, grid.start_responses),
+        mark="start",
+        sounds_of=tuple(range(len(grid.seeds))),
+    )
+
+
+def _grid_set(grid: AMResults, position: int, rank: int, mark: str, sounds: str) -> ExampleSet:
+    heard = range(len(grid.seeds)) if sounds == "all" or mark == "best" else range(0)
+    if mark in ("median", "worst") and not heard:
+        heard = range(min(2, len(grid.seeds)))  # Those of Figure 3.
+    rate, weight, steps = dataclasses.astuple(grid.configurations[position])
+    title = f"#{rank}: rate {rate:g}, λ {weight:g}, {steps} steps"
+    return _example_set(grid, position, f"rank{rank:03d}", title, mark, heard)
+
+
+def _example_set(
+    results: AMResults, position: int, key: str, title: str, mark: str, sounds_of: range
+) -> ExampleSet:
+    return ExampleSet(
+        key=key,
+        title=title,
+        log_mels=_squeezed(results.examples[position]),
+        responses=results.responses[position],
+        labels=_seed_labels(results),
+        probabilities=_probabilities(results.response, results.responses[position]),
+        log_priors=results.log_priors[position],
+        settings=dataclasses.astuple(results.configurations[position]),
+        mark=mark,
+        history=results.history(position),
+        sounds_of=tuple(sounds_of),
+    )
+
+
+def _real_set(real: RealResponses, top: TopExcerpts, word: str) -> ExampleSet:
+    def label(song: int, first_frame: int) -> str:
+        minutes, seconds = divmod(first_frame / FRONT_END.frames_per_second, 60)
+        return f"{real.song_ids[song]}, {int(minutes)}:{seconds:04.1f}"
+
+    count = len(top.responses)
+    return ExampleSet(
+        key=f"real-{word}",
+        title=f"The {count} real excerpts with the {word} responses",
+        log_mels=top.excerpts,
+        responses=top.responses,
+        labels=[label(*where) for where in zip(top.song, top.first_frame, strict=True)],
+        probabilities=top.probabilities,
+        sounds_of=tuple(range(count)),
+    )
+
+
+def _squeezed(examples: np.ndarray) -> np.ndarray:
+    expected = (FRONT_END.excerpt_frames, FRONT_END.num_mels, 1)
+    if examples.shape[1:] != expected:
+        raise InputError(
+            f"--grid: examples have shape {examples.shape[1:]}, expected {expected}: a report "
+            "shows log-mel excerpts of the paper's front end"
+        )
+    return examples[..., 0]
+
+
+def _seed_labels(results: AMResults) -> list[str]:
+    return [f"seed {seed}" for seed in results.seeds.tolist()]
+
+
+def _probabilities(response: str, responses: np.ndarray) -> np.ndarray | None:
+    """The sigmoid of a logit; other responses say nothing about the probability."""
+    if response not in ("logit", "output"):
+        return None
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(responses, dtype=float)))
+
+
+def _ranking_row(row: Any, values: tuple) -> RankingRow:
+    shared = {field.name for field in dataclasses.fields(RankingRow)} & vars(row).keys()
+    rate, weight, steps = values
+    return RankingRow(
+        learning_rate=rate,
+        prior_weight=weight,
+        num_steps=steps,
+        **{name: getattr(row, name) for name in shared},
+    )
+
+
+def _detection(folder: str | None) -> dict[str, float] | None:
+    if not folder:
+        return None
+    return open_run(folder, "evaluate_classifier", "evaluation").summary()
+
+
+def _provenance(
+    settings: ReportSettings, grid: AMResults, real: RealResponses, selection: Run
+) -> dict[str, Any]:
+    return {
+        "report": settings.to_dict(),
+        "grid": grid.provenance,
+        "responses": real.provenance,
+        "selection": selection.config,
+    }
+
+
+def _write_summaries(run: Run, content: ReportContent) -> None:
+    """The report's figures and a few of its sounds, for TensorBoard."""
+    folder = run.folder / "tensorboard"
+    shutil.rmtree(folder, ignore_errors=True)
+    with Summaries(folder) as summaries:
+        summaries.configuration(run.config)
+        for name, figure in report_figures(content):
+            figure.canvas.draw()
+            pixels = np.asarray(figure.canvas.buffer_rgba())[np.newaxis, ..., :3]
+            summaries.images(f"report/{name}", pixels, 0)
+        for one in (content.start, content.maximized, content.minimized):
+            if one is not None:
+                summaries.audio(f"report/{one.key}", log_mels_to_audio(one.log_mels[:4]), 0)

@@ -1,0 +1,27 @@
+"""Makes the report: one page with figures and sounds that opens from disk, with no network.
+
+    python -m svdam.make_report --flagfile=flags/report.cfg
+
+Shows the examples of activation maximization before and after, how the settings were chosen, and
+the real excerpts that they are compared with. Writes index.html, figures/ (PNG and PDF), images/,
+sounds/ (WAV) and TensorBoard summaries into --output.
+"""
+
+from svdam.core.commands import run_command
+from svdam.core.settings import define_flags, settings_from_flags
+from svdam.explain.reporting import ReportSettings, make_report
+
+define_flags(ReportSettings)
+
+
+def main() -> None:
+    """Makes the report with the parsed flags and says where it is."""
+    page = make_report(settings_from_flags(ReportSettings))
+    print(f"report: {page.resolve()}")
+    print(f"figures: {page.parent / 'figures'}")
+    print(f"sounds: {page.parent / 'sounds'}")
+    print(f"TensorBoard: tensorboard --logdir={page.parent}")
+
+
+if __name__ == "__main__":
+    run_command(main)

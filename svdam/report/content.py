@@ -1,0 +1,199 @@
+"""What a report shows, as plain arrays: no files, no models, no TensorFlow."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from svdam.core.validation import InputError, require_finite
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectrogramAxes:
+    """What the axes of every spectrogram mean.
+
+    Attributes:
+        frames_per_second: Frames a second.
+        band_hz: (bands,) centre frequency of each band in hertz, rising.
+    """
+
+    frames_per_second: float
+    band_hz: np.ndarray
+
+    def band_of(self, hz: float | np.ndarray) -> np.ndarray:
+        """Position of a frequency on the band axis, where band i is centred at i."""
+        return np.interp(hz, self.band_hz, np.arange(len(self.band_hz)))
+
+    def hz_ticks(self) -> list[int]:
+        """Round frequencies that lie on the axis."""
+        candidates = (100, 500, 1000, 2000, 4000)
+        return [hz for hz in candidates if self.band_hz[0] <= hz <= self.band_hz[-1]]
+
+
+@dataclasses.dataclass
+class ExampleSet:
+    """N excerpts that belong together: one configuration's examples, or real recordings.
+
+    Attributes:
+        key: Short name that is safe in a file name, as ``rank01``.
+        title: For people.
+        log_mels: (N, frames, bands) log-mel spectrograms.
+        responses: (N,).
+        labels: What each is: a seed, or a song and a time.
+        probabilities: (N,) in [0, 1], or None where the response gives none.
+        log_priors: (N,) log p(z), or None.
+        settings: (learning rate, prior weight, steps), or None.
+        mark: ``best``, ``median``, ``worst``, ``minimized`` ... or "".
+        history: (steps + 1, N) responses over the steps, or None.
+        sounds_of: Positions of the excerpts that get a sound.
+    """
+
+    key: str
+    title: str
+    log_mels: np.ndarray
+    responses: np.ndarray
+    labels: list[str]
+    probabilities: np.ndarray | None = None
+    log_priors: np.ndarray | None = None
+    settings: tuple[float, float, int] | None = None
+    mark: str = ""
+    history: np.ndarray | None = None
+    sounds_of: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        count = len(self.log_mels)
+        if self.log_mels.ndim != 3 or not count:
+            raise InputError(
+                f"{self.title}: examples have shape {self.log_mels.shape}, "
+                "expected (N, frames, bands) with N > 0"
+            )
+        for name in ("responses", "labels", "probabilities", "log_priors"):
+            values = getattr(self, name)
+            if values is not None and len(values) != count:
+                raise InputError(f"{self.title}: {count} examples, but {len(values)} {name}")
+        require_finite(self.log_mels, self.title)
+
+    def __len__(self) -> int:
+        return len(self.log_mels)
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingRow:
+    """One row of Table 5; see `svdam.evaluation.selection.RankedConfiguration`."""
+
+    rank: int
+    mark: str
+    learning_rate: float
+    prior_weight: float
+    num_steps: int
+    distance: float
+    distance_low: float
+    distance_high: float
+    first_share: float
+    mean: float
+    variance: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ConceptRow:
+    """One measure of Section 4.2 in one comparison of two sets.
+
+    Attributes:
+        comparison: As ``start → maximized``.
+        measure: As ``harmonic energy``.
+        unit: Of the means.
+        mean_before, mean_after: Means of the two sets.
+        effect_size, effect_low, effect_high: Hedges' g and its interval.
+        claimed_sign: +1 or -1 where Section 4.2 says so, else 0.
+    """
+
+    comparison: str
+    measure: str
+    unit: str
+    mean_before: float
+    mean_after: float
+    effect_size: float
+    effect_low: float
+    effect_high: float
+    claimed_sign: int
+
+    @property
+    def verdict(self) -> str:
+        """Whether the measurement bears out what the paper observed."""
+        if not np.isfinite(self.effect_size):
+            return "cannot be told"
+        if not self.claimed_sign:
+            return ""
+        if self.effect_low * self.claimed_sign > 0 and self.effect_high * self.claimed_sign > 0:
+            return "agrees"
+        if self.effect_low * self.claimed_sign < 0 and self.effect_high * self.claimed_sign < 0:
+            return "reverse"
+        return "unclear"
+
+
+@dataclasses.dataclass
+class ReportContent:
+    """Everything a report shows.
+
+    Attributes:
+        response: Name of the response, as ``logit``.
+        direction: Of the grid: ``max`` or ``min``.
+        axes: Of every spectrogram.
+        start: The generator's output before the search.
+        configurations: One set for each row of ``ranking``, in its order.
+        maximized, minimized: Examples of the best configuration in both directions, from the same
+            latents as ``start``; None where there was no such run. The one that repeats the best
+            configuration has its key.
+        highest, lowest: The most extreme real excerpts, the most extreme first.
+        real_responses: (M,) responses of all real excerpts.
+        compared_responses: (K,) the real responses that the ranking compares with.
+        ranking: The best first.
+        warnings: What a reader should know about the ranking.
+        concept: Measures of Section 4.2.
+        detection: Table 3 of the explained classifier: precision, recall ..., or None.
+        concept_name: What the neuron stands for, as ``singing voice``.
+        provenance: JSON-ready facts about how all this was made.
+    """
+
+    response: str
+    direction: str
+    axes: SpectrogramAxes
+    start: ExampleSet
+    configurations: list[ExampleSet]
+    maximized: ExampleSet | None
+    minimized: ExampleSet | None
+    highest: ExampleSet
+    lowest: ExampleSet
+    real_responses: np.ndarray
+    compared_responses: np.ndarray
+    ranking: list[RankingRow]
+    warnings: list[str]
+    concept: list[ConceptRow]
+    detection: dict[str, float] | None
+    concept_name: str
+    provenance: dict[str, Any]
+
+    @property
+    def best(self) -> ExampleSet:
+        """The set of the configuration that won."""
+        return self.configurations[0]
+
+    def marked(self) -> list[ExampleSet]:
+        """The best, median and worst configuration, as far as they are different ones."""
+        return [one for one in self.configurations if one.mark in ("best", "median", "worst")]
+
+    def all_sets(self) -> list[ExampleSet]:
+        """Every set whose files a report writes, one for each key."""
+        searched = [one for one in (self.maximized, self.minimized) if one is not None]
+        sets = [self.start, *self.configurations, *searched, self.highest, self.lowest]
+        return list({one.key: one for one in sets}.values())
+
+
+def realistic_range(content: ReportContent) -> tuple[float, float]:
+    """Log-mel values that get the darkest blue and red on the common scale.
+
+    The range of the real excerpts, so that what leaves it is seen to be unreal.
+    """
+    values = np.concatenate([content.highest.log_mels.ravel(), content.lowest.log_mels.ravel()])
+    low, high = np.percentile(values, [1, 99.9])
+    return float(low), float(max(high, low + 1e-6))

@@ -1,0 +1,270 @@
+"""The sections of the report's page, each a function from the content to HTML."""
+
+import json
+from html import escape
+
+import numpy as np
+
+from svdam.report import paper
+from svdam.report.content import ExampleSet, RankingRow, ReportContent
+from svdam.report.figures import figure_4_sets
+from svdam.report.markup import (
+    NO_VALUE,
+    Levels,
+    facts,
+    figure,
+    number,
+    percent,
+    play,
+    spectrogram,
+    table,
+)
+
+
+def opposite(content: ReportContent) -> tuple[str, str]:
+    """What the grid did, and which real responses it was compared with, in words."""
+    return ("maximize", "highest") if content.direction == "max" else ("minimize", "lowest")
+
+
+def concept_examples(content: ReportContent, levels: Levels) -> str:
+    """Figure 4 and Table 6: what the neuron listens for."""
+    name = escape(content.concept_name)
+    count = min(4, len(content.start))
+    rows = []
+    for kind, one in figure_4_sets(content):
+        cells = [
+            number(one.responses[i])
+            + play(one, i, levels, f"{content.start.labels[i]}, {kind}", "")
+            for i in range(count)
+        ]
+        rows.append(("", [f"{kind}, ours", *cells]))
+        printed = [number(value) for value in paper.TABLE_6[kind][:count]]
+        rows.append(("of-paper", [f"{kind}, the paper", *printed]))
+    header = ["", *(f"a<sub>{i + 1}</sub> ({content.start.labels[i]})" for i in range(count))]
+    spoken = "; ".join(
+        f"{kind}: responses {', '.join(number(value) for value in one.responses[:count])}"
+        for kind, one in figure_4_sets(content)
+    )
+    caption = (
+        "<b>Figure 4. The same starting sounds, pushed both ways.</b> Each column starts from one "
+        "random sound of the generator (top). Below it: what became of it when the search "
+        "made the neuron respond as strongly, and as weakly, as it could. Time runs to the right, "
+        "pitch upwards; red is loud, blue is quiet, each picture on its own scale unless the "
+        "switch at the top says otherwise."
+    )
+    return (
+        f"<h2>What the neuron listens for</h2>"
+        f"<p>Compare the rows, and listen. What the maximized sounds share and the minimized ones "
+        f"lack is what the neuron takes for {name}. Long parallel ridges are harmonics of a tone "
+        "or a voice; vertical bars are drum hits; red at the bottom is bass.</p>"
+        + figure("figure_4", caption, f"Spectrograms of {count} examples. {spoken}.", scales=True)
+        + table(
+            "<b>Table 6. Responses in Figure 4.</b> The paper's classifier, generator and latents "
+            "are others, so only the pattern compares: near zero, then clearly up, clearly down.",
+            header,
+            rows,
+        )
+    )
+
+
+def concept_measures(content: ReportContent) -> str:
+    """Section 4.2 as effect sizes."""
+    if not content.concept:
+        return ""
+    rows = []
+    for row in content.concept:
+        style = {"agrees": "good", "reverse": "bad"}.get(row.verdict, "")
+        digits = 3 if row.unit == "share" else 1
+        unit = "" if row.unit == "share" else f" {escape(row.unit)}"
+        rows.append(
+            (
+                "",
+                [
+                    escape(row.comparison),
+                    escape(row.measure),
+                    number(row.mean_before, digits) + unit,
+                    number(row.mean_after, digits) + unit,
+                    number(row.effect_size),
+                    f"[{number(row.effect_low)}, {number(row.effect_high)}]",
+                    {1: "more", -1: "less", 0: NO_VALUE}[row.claimed_sign],
+                    f'<span class="{style}">{row.verdict or NO_VALUE}</span>',
+                ],
+            )
+        )
+    header = ["compared", "measure", "mean before", "mean after", "effect size", "95 % interval",
+              "the paper", "found"]  # fmt: skip
+    spoken = "; ".join(
+        f"{row.comparison}, {row.measure}: {number(row.effect_size)}" for row in content.concept
+    )
+    caption = (
+        "<b>How far apart the sets lie</b>, in standard deviations: right of the line (red) means "
+        "more of it after the arrow than before, left (blue) less. Where the bar does not touch "
+        "the line, chance is no good explanation."
+    )
+    return (
+        "<h2>Is it really so? The pattern, measured</h2>"
+        "<p>Section 4.2 of the paper describes what its authors saw: with the voice neuron "
+        "maximized, more harmonic sound, less energy in the lowest bands, fewer transients such as "
+        "drum hits; the reverse when minimized. Each of the three is measured here on every "
+        "example of the best configuration, not just on four, and on the real excerpts with the "
+        "lowest and highest responses.</p>"
+        + figure("concept", caption, f"Effect sizes. {spoken}.")
+        + table(
+            "<b>The three observations of Section 4.2 as effect sizes</b> (Hedges' g; intervals "
+            "by bootstrap). Harmonic energy: share of energy in horizontal ridges. Low-band "
+            "energy: below 100 Hz, relative to all. Transients: rise of the level over all bands "
+            "in a second.",
+            header,
+            rows,
+            words=(1, 6, 7),
+        )
+    )
+
+
+def selection(content: ReportContent) -> str:
+    """Figure 2, Table 5, Figure 3: how the configuration was chosen."""
+    verb, word = opposite(content)
+    compared = content.compared_responses
+    notes = "".join(f'<p class="note">{escape(text)}</p>' for text in content.warnings)
+    density = (
+        "<b>Figure 2. What is compared.</b> How often each response occurs: in all "
+        f"{len(content.real_responses)} real excerpts (grey), in the {len(compared)} {word} of "
+        "them (black: what good examples should look like to the neuron), and in the generated "
+        "sets. A set that lies far beyond the black curve responds more than anything real: "
+        "the search has left what is realistic. A set between grey and black has not gone far "
+        "enough."
+    )
+    spoken = "; ".join(
+        f"{one.mark}: mean {number(one.responses.mean())}" for one in content.marked()
+    )
+    curve = (
+        "<b>The search, step by step.</b> Each thin line is one example's response, the thick one "
+        "their median; the grey band is where the real ones lie (mean and standard deviation). "
+        "A good setting ends in the band."
+    )
+    examples = (
+        "<b>Figure 3. Two sounds under the best, median and worst setting.</b> If the ranking "
+        "means what it should, sounds get less natural from left to right."
+    )
+    bars = (
+        "<b>All configurations, the best on top.</b> The point is the distance, the line its "
+        "bootstrap interval. Where lines overlap a lot, the order could have come out "
+        "differently."
+    )
+    best = content.ranking[0]
+    return (
+        "<h2>How the settings were chosen</h2>"
+        "<p>The search has three settings: its step size (learning rate l<sub>r</sub>), how "
+        "strongly it is held to likely latents (prior weight λ) and its number of steps "
+        f"N<sub>t</sub>. All {len(content.ranking)} combinations were tried, each from the same "
+        f"{len(content.start)} random latents. The winner is the one whose responses are most "
+        f"like those of the {len(compared)} real excerpts with the {word} responses, in mean and "
+        "in spread, by the Fréchet distance (eq. 3; 0 would be equal).</p>"
+        + notes
+        + figure("figure_2", density, f"Densities of responses. {spoken}.")
+        + _table_5(content)
+        + figure("ranking", bars, f"Distances from {number(best.distance)} for the best to "
+                 f"{number(content.ranking[-1].distance)} for the worst.")
+        + figure("figure_3", examples, f"Spectrograms of two examples. {spoken}.", scales=True)
+        + figure("curves", curve, f"Responses over the steps to {verb} the response. {spoken}.")
+    )  # fmt: skip
+
+
+def _table_5(content: ReportContent) -> str:
+    def cells(row: RankingRow) -> list[str]:
+        return [
+            str(row.rank) + (f' <span class="tag">{row.mark}</span>' if row.mark else ""),
+            f"{row.learning_rate:g}",
+            f"{row.prior_weight:g}",
+            str(row.num_steps),
+            number(row.distance, 3),
+            f"[{number(row.distance_low)}, {number(row.distance_high)}]",
+            percent(row.first_share),
+            number(row.mean),
+            number(row.variance),
+        ]
+
+    rows = [("marked" if row.mark else "", cells(row)) for row in content.ranking]
+    for mark, (rate, weight, steps, distance) in paper.TABLE_5.items():
+        values = [f"the paper's {mark}", f"{rate:g}", f"{weight:g}", str(steps)]
+        rows.append(("of-paper", [*values, number(distance, 3), *[NO_VALUE] * 4]))
+    compared = content.compared_responses
+    header = ["rank", "l<sub>r</sub>", "λ", "N<sub>t</sub>", "distance", "interval",
+              "comes first", "mean", "variance"]  # fmt: skip
+    return table(
+        "<b>Table 5. All configurations.</b> Mean and variance are of the generated responses; "
+        f"the real ones have mean {number(compared.mean())} and variance "
+        f"{number(compared.var(ddof=1) if len(compared) > 1 else 0.0)}. <i>Interval</i> and "
+        "<i>comes first</i> are from the bootstrap: how the distance, and the first place, would "
+        "vary with other examples.",
+        header,
+        rows,
+    )
+
+
+def real_excerpts(content: ReportContent, levels: Levels) -> str:
+    """The real excerpts with the highest and lowest responses."""
+
+    def strip(one: ExampleSet) -> str:
+        cards = "".join(_real_card(one, index, levels) for index in range(len(one)))
+        return (
+            f"<h3>{escape(one.title)}</h3>"
+            f'<ul class="strip" tabindex="0" aria-label="{escape(one.title)}, scrolls sideways">'
+            f"{cards}</ul>"
+        )
+
+    return (
+        "<h2>What it listens to in real recordings</h2>"
+        "<p>The excerpts of the data set to which the neuron responds most, and least. They are "
+        "resynthesised from the same kind of spectrogram as the generated sounds, so that both "
+        "can be compared by ear.</p>" + strip(content.highest) + strip(content.lowest)
+    )
+
+
+def _real_card(one: ExampleSet, index: int, levels: Levels) -> str:
+    label = one.labels[index]
+    response = number(one.responses[index])
+    shown = [("response", response)]
+    if one.probabilities is not None:
+        shown.append(("probability", number(one.probabilities[index], 3)))
+    alt = f"Spectrogram of {label}, response {response}"
+    return (
+        f'<li class="card"><h4>{escape(label)}</h4>{spectrogram(one, index, alt)}{facts(shown)}'
+        f'<p class="plays">{play(one, index, levels, label, "play")}</p></li>\n'
+    )
+
+
+def classifier_quality(content: ReportContent) -> str:
+    """Table 3, where the classifier was evaluated."""
+    if content.detection is None:
+        return ""
+    names = ("threshold", "precision", "recall", "specificity", "f1", "error")
+    rows = [("marked", ["this classifier", *(number(content.detection.get(n), 3) for n in names)])]
+    for title, values in paper.TABLE_3.items():
+        rows.append(("of-paper", [title, *(number(value, 3) for value in values)]))
+    auroc = content.detection.get("auroc")
+    extra = f" Its AUROC is {number(auroc, 3)}." if auroc is not None else ""
+    return (
+        "<h2>How good is the explained classifier?</h2>"
+        "<p>An explanation shows what the classifier has learned, right or wrong. A classifier "
+        f"that errs often may listen for something else than {escape(content.concept_name)}.</p>"
+        + table(
+            "<b>Table 3. Frames of the test songs.</b> The paper's rows are on Jamendo's test "
+            f"songs.{extra}",
+            ["", "threshold", "precision", "recall", "specificity", "F1", "error"],
+            rows,
+        )
+    )
+
+
+def provenance(content: ReportContent) -> str:
+    """How all this was made."""
+    text = json.dumps(content.provenance, indent=2, ensure_ascii=False, default=_plain)
+    return (
+        "<h2>How this was made</h2><details><summary>Settings, versions and inputs of every run"
+        f"</summary><pre>{escape(text)}</pre></details>"
+    )
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)

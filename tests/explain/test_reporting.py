@@ -1,0 +1,122 @@
+"""make_report on small runs: what goes into the page, and runs that do not belong together."""
+
+import numpy as np
+import pytest
+from fake_runs import NUM_EXAMPLES, excerpts, write_real, write_search
+
+from svdam.core.validation import InputError
+from svdam.evaluation.concept import measure_excerpts
+from svdam.explain.reporting import ReportSettings, make_report, read_content
+from svdam.explain.selection import SelectionSettings, select_hyperparameters
+
+BEST = (0.01, 0.01, 20)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_search(folder / "grid")
+    write_real(folder / "responses", song="a <b>bold</b> song")
+    names = ("grid", "responses")
+    select_hyperparameters(
+        SelectionSettings(
+            **{name: str(folder / name) for name in names},
+            output=str(folder / "selection"),
+            num_resamples=100,
+        )
+    )
+    write_search(folder / "am_min", "min", {BEST: -6.0})
+    return folder
+
+
+def settings(runs, **options):
+    names = ("grid", "responses", "selection")
+    values = {name: str(runs / name) for name in names} | {"minimize": str(runs / "am_min")}
+    return ReportSettings(**{**values, "output": str(runs / "report"), **options})
+
+
+def test_content_comes_from_the_runs(runs):
+    content = read_content(settings(runs))
+    assert [row.num_steps for row in content.ranking] == [20, 10, 10, 20]
+    assert content.best.settings == BEST
+    # The fourth configuration of the grid is the best one.
+    np.testing.assert_array_equal(content.best.log_mels, excerpts(4))
+    np.testing.assert_array_equal(content.start.log_mels, excerpts(0))
+    assert content.maximized is content.best
+    assert content.minimized.responses.mean() < -5
+    assert content.best.history.shape == (21, NUM_EXAMPLES)
+    assert [one.mark for one in content.configurations] == ["best", "median", "", "worst"]
+    assert len(content.minimized.sounds_of) == len(content.best.sounds_of) == NUM_EXAMPLES
+    assert [len(one.sounds_of) for one in content.configurations[1:]] == [2, 0, 2]
+    probability = 1 / (1 + np.exp(-content.start.responses.astype(float)))
+    np.testing.assert_allclose(content.start.probabilities, probability)
+    assert content.highest.labels[0] == "a <b>bold</b> song, 0:27.9"  # Frame 39 * 50 at 70 Hz.
+
+
+def test_concept_is_measured_on_the_sets_of_figure_4(runs):
+    rows = read_content(settings(runs)).concept
+    assert len(rows) == 4 * 3
+    [row] = [r for r in rows if (r.comparison, r.measure) == ("start → maximized", "transients")]
+    assert row.mean_after == pytest.approx(measure_excerpts(excerpts(4))["transients"].mean())
+    assert row.claimed_sign == -1
+    [row] = [r for r in rows if (r.comparison, r.measure) == ("start → minimized", "transients")]
+    assert row.claimed_sign == 1
+
+
+def test_all_sounds_on_request(runs):
+    content = read_content(settings(runs, sounds="all"))
+    assert {len(one.sounds_of) for one in content.configurations} == {NUM_EXAMPLES}
+
+
+def test_report_without_the_other_direction(runs):
+    content = read_content(settings(runs, minimize=None))
+    assert content.minimized is None
+    assert not any("minimized" in row.comparison for row in content.concept)
+
+
+def test_make_report(runs, monkeypatch):
+    import svdam.explain.reporting as reporting
+
+    # Griffin-Lim has tests of its own; here it would only take time.
+    monkeypatch.setattr(reporting, "log_mels_to_audio", lambda log_mels: np.tanh(log_mels[..., 0]))
+    page = make_report(settings(runs))
+    text = page.read_text("utf-8")
+    assert "a &lt;b&gt;bold&lt;/b&gt; song" in text
+    assert (page.parent / "figures/figure_4.pdf").stat().st_size > 1000
+    assert list((page.parent / "tensorboard").iterdir())
+    stray = page.parent / "sounds/left-over.wav"
+    stray.write_bytes(b"")
+    monkeypatch.setattr(reporting, "write_report", lambda folder, *others: folder / "index.html")
+    monkeypatch.setattr(reporting, "report_figures", lambda content: [])
+    make_report(settings(runs))
+    assert not stray.exists()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"direction": "max"}, "other direction.*'max', expected 'min'.*best.cfg"),
+        ({"seeds": np.arange(1, NUM_EXAMPLES + 1)}, "other seeds"),
+        ({"start_examples": excerpts(9)[..., None]}, "another generator"),
+        ({"start_responses": np.ones(NUM_EXAMPLES, np.float32)}, "another classifier"),
+        ({"response": "conv3"}, "other response"),
+    ],
+)
+def test_runs_that_do_not_belong_together(runs, tmp_path, changes, message):
+    changes = dict(changes)
+    direction = changes.pop("direction", "min")
+    write_search(tmp_path / "other", direction, {BEST: -6.0}, **changes)
+    with pytest.raises(InputError, match=f"--minimize: .*{message}"):
+        read_content(settings(runs, minimize=str(tmp_path / "other")))
+
+
+def test_run_of_another_configuration(runs, tmp_path):
+    write_search(tmp_path / "other", "min", {(0.1, 0.01, 10): -6.0})
+    with pytest.raises(InputError, match="other configurations"):
+        read_content(settings(runs, minimize=str(tmp_path / "other")))
+
+
+def test_selection_of_another_grid(runs, tmp_path):
+    write_search(tmp_path / "grid", means={BEST: 3.0})
+    with pytest.raises(InputError, match=r"--selection: ranks .* run select_hyperparameters"):
+        read_content(settings(runs, grid=str(tmp_path / "grid")))

@@ -1,0 +1,154 @@
+"""select_hyperparameters on runs whose best configuration is known."""
+
+import csv
+
+import numpy as np
+import pytest
+from absl import flags
+from fake_runs import GRID_MEANS, NUM_EXAMPLES, write_real, write_search
+
+from svdam.core.settings import define_flags, settings_from_flags
+from svdam.core.validation import InputError
+from svdam.evaluation.frechet import frechet_distance
+from svdam.evaluation.ranking_table import read_ranking
+from svdam.explain.selection import SelectionSettings, select_hyperparameters
+from svdam.explain.settings import SearchSettings
+
+
+def select(folder, **options):
+    return select_hyperparameters(
+        SelectionSettings(
+            grid=str(folder / "grid"),
+            responses=str(folder / "responses"),
+            output=str(folder / "selection"),
+            num_resamples=100,
+            **options,
+        )
+    )
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_search(tmp_path / "grid")
+    write_real(tmp_path / "responses")
+    return tmp_path
+
+
+def test_ranking_of_a_known_grid(runs, capsys):
+    ranking = select(runs)
+    # All sets have the same spread as the real responses, so only the means' distances remain.
+    expected = sorted((mean - 9) ** 2 for mean in GRID_MEANS.values())
+    np.testing.assert_allclose([row.distance for row in ranking.rows], expected, rtol=1e-4)
+    assert ranking.num_real == NUM_EXAMPLES
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[1:5]] == ["best", "median", "0.1", "worst"]
+    assert lines[1].split()[2:5] == ["0.01", "0.01", "20"]
+
+
+def test_csv_can_be_checked_by_hand_and_read_back(runs):
+    ranking = select(runs)
+    path = runs / "selection/ranking.csv"
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    for row in rows:
+        numbers = [float(row[n]) for n in ("mean", "variance", "real_mean", "real_variance")]
+        assert float(row["distance"]) == pytest.approx(frechet_distance(*numbers), rel=1e-6)
+    assert [int(row["num_steps"]) for row in rows[:2]] == [20, 10]
+    again, settings = read_ranking(path)
+    assert again.rows == ranking.rows and again.ahead_share == ranking.ahead_share
+    assert settings[again.best.index] == (0.01, 0.01, 20)
+
+
+def test_best_cfg_is_a_flagfile_of_maximize_activation(runs):
+    select(runs)
+    values = flags.FlagValues()
+    original, flags.FLAGS = flags.FLAGS, values
+    try:
+        define_flags_into(values, SearchSettings)
+        values(["maximize_activation", f"--flagfile={runs / 'selection/best.cfg'}"])
+        settings = settings_from_flags(SearchSettings)
+    finally:
+        flags.FLAGS = original
+    assert settings == SearchSettings(
+        output=str(runs / "am"),
+        learning_rates=(0.01,),
+        prior_weights=(0.01,),
+        num_steps=(20,),
+        seeds="0-5",
+        prior="released_code",
+    )
+
+
+def define_flags_into(values, settings_class):
+    """define_flags, but into flag values of our own: absl's defaults were bound at import."""
+    import functools
+    from unittest import mock
+
+    names = ("list", "boolean", "enum", "integer", "float", "string")
+    replaced = {
+        f"DEFINE_{name}": functools.partial(getattr(flags, f"DEFINE_{name}"), flag_values=values)
+        for name in names
+    }
+    with mock.patch.multiple(flags, **replaced):
+        define_flags(settings_class)
+
+
+def test_minimizing_compares_with_the_lowest(tmp_path):
+    write_search(
+        tmp_path / "grid", "min", {(0.1, 0.1, 5): -50.0, (0.01, 0.1, 5): -1.5, (1.0, 0.1, 5): 9.0}
+    )
+    write_real(tmp_path / "responses")
+    assert select(tmp_path).best.index == 1
+    assert "--output=" + str(tmp_path / "am_min") in (
+        (tmp_path / "selection/best.cfg").read_text().splitlines()
+    )
+
+
+def test_hparams_are_in_tensorboard(runs):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    ranking = select(runs)
+    for row in ranking.rows:
+        rate, weight, steps = list(GRID_MEANS)[row.index]
+        folder = runs / f"selection/tensorboard/rate={rate:g},lambda={weight:g},steps={steps}"
+        events = EventAccumulator(str(folder)).Reload()
+        assert "_hparams_/session_start_info" in events.summary_metadata
+        [distance] = events.Tensors("selection/distance")
+        assert make_ndarray(distance.tensor_proto) == pytest.approx(row.distance, rel=1e-5)
+
+
+def test_diverged_configurations_are_refused_or_left_out(tmp_path, capsys):
+    responses = np.random.default_rng(0).normal(size=(4, NUM_EXAMPLES))
+    responses[1, 2] = np.inf
+    write_search(tmp_path / "grid", responses=responses)
+    write_real(tmp_path / "responses")
+    with pytest.raises(InputError, match=r"'rate 0.1, lambda 0.01, 20 steps'.*not finite"):
+        select(tmp_path)
+    assert not (tmp_path / "selection").exists()
+    ranking = select(tmp_path, drop_unusable=True)
+    assert len(ranking.rows) == 3
+    assert "left out" in capsys.readouterr().err
+
+
+def test_other_responses_are_refused(tmp_path):
+    write_search(tmp_path / "grid")
+    write_real(tmp_path / "responses", response="conv3")
+    with pytest.raises(InputError, match=r"'conv3'.*'logit'.*--response=logit"):
+        select(tmp_path)
+
+
+def test_missing_grid_says_how_to_make_it(tmp_path):
+    with pytest.raises(InputError, match=r"--grid: .*does not exist.*svdam.maximize_activation"):
+        select(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [("", "no rows"), ("rank,index\n1,x\n", r"ranking.csv:2"), (None, "cannot be read")],
+)
+def test_damaged_ranking(tmp_path, text, message):
+    path = tmp_path / "ranking.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_ranking(path)

@@ -1,0 +1,72 @@
+"""A small synthetic report, with a song whose name must not be taken for HTML."""
+
+import numpy as np
+import pytest
+
+from svdam.report.content import (
+    ConceptRow,
+    ExampleSet,
+    RankingRow,
+    ReportContent,
+    SpectrogramAxes,
+)
+
+EVIL = "<script>alert(1)</script> & \"friends\" 'live'/..%2f.mp3"
+FRAMES, BANDS = 20, 80
+
+
+def make_set(key, mean, count=5, **options):
+    """Examples that are a ridge at another height each."""
+    rng = np.random.default_rng(len(key))
+    log_mels = rng.normal(-6, 1, size=(count, FRAMES, BANDS))
+    log_mels[:, :, 20:24] += 4
+    responses = mean + rng.normal(size=count)
+    options.setdefault("labels", [f"seed {index}" for index in range(count)])
+    return ExampleSet(key, f"set {key}", log_mels, responses, **options)
+
+
+@pytest.fixture
+def axes():
+    return SpectrogramAxes(70.0, np.geomspace(50, 7800, BANDS))
+
+
+@pytest.fixture
+def content(axes):
+    means = [5.0, 3.0, 40.0]
+    configurations, ranking = [], []
+    for rank, (mean, mark) in enumerate(zip(means, ("best", "median", "worst"), strict=True), 1):
+        settings = (10.0**-rank, 0.1, 100 * rank)
+        one = make_set(
+            f"rank{rank:03d}", mean, mark=mark, settings=settings, log_priors=np.full(5, -180.0),
+            probabilities=np.full(5, 0.9), history=np.linspace(0, mean, 11)[:, None] * np.ones(5),
+            sounds_of=(0, 1) if rank > 1 else tuple(range(5)),
+        )  # fmt: skip
+        configurations.append(one)
+        ranking.append(
+            RankingRow(rank, mark, *settings, distance=rank**2, distance_low=0.5 * rank**2,
+                       distance_high=2 * rank**2, first_share=float(rank == 1),
+                       mean=float(one.responses.mean()), variance=1.0)
+        )  # fmt: skip
+    songs = [EVIL, "plain", "Ærøskøbing"]
+    return ReportContent(
+        response="logit",
+        direction="max",
+        axes=axes,
+        start=make_set("start", 0.0, probabilities=np.full(5, 0.5), sounds_of=tuple(range(5))),
+        configurations=configurations,
+        maximized=configurations[0],
+        minimized=make_set("minimized", -6.0, settings=(0.1, 0.1, 100), sounds_of=tuple(range(5))),
+        highest=make_set("real-highest", 6.0, 3, labels=songs, sounds_of=(0, 1, 2)),
+        lowest=make_set("real-lowest", -6.0, 3, labels=songs, sounds_of=(0, 1, 2)),
+        real_responses=np.random.default_rng(0).normal(-1, 3, 500),
+        compared_responses=np.array([5.0, 6.0, 7.0, 6.5, 5.5]),
+        ranking=ranking,
+        warnings=["N = 5 is too small <really>"],
+        concept=[
+            ConceptRow("start → maximized", "transients", "dB/s", 30, 20, -0.8, -1.2, -0.3, -1)
+        ],
+        detection={"threshold": 0.5, "precision": 0.9, "recall": 0.8, "specificity": 0.7,
+                   "f1": 0.6, "error": 0.123, "auroc": None},
+        concept_name="singing voice",
+        provenance={"grid": {"seed": 1, "note": EVIL}},
+    )  # fmt: skip

@@ -1,0 +1,102 @@
+"""Figures say what their axes are, and show what the content holds."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from svdam.report import figures
+from svdam.report.page import report_figures
+
+
+def outer_panels(figure):
+    """Panels at the left and at the bottom, which carry the labels of their row and column."""
+    grid = [panel.get_subplotspec() for panel in figure.axes]
+    left = [panel for panel, spec in zip(figure.axes, grid, strict=True) if spec.is_first_col()]
+    bottom = [panel for panel, spec in zip(figure.axes, grid, strict=True) if spec.is_last_row()]
+    return left, bottom
+
+
+def test_every_figure_has_labelled_axes(content):
+    names = set()
+    for name, figure in report_figures(content):
+        names.add(name)
+        left, bottom = outer_panels(figure)
+        assert all(panel.get_ylabel() for panel in left), name
+        assert all(panel.get_xlabel() for panel in bottom), name
+    assert {"figure_2", "figure_3", "figure_4", "figure_4-common", "curves"} <= names
+
+
+def test_figure_4_is_start_maximized_minimized_by_four_latents(content):
+    figure = figures.concept_examples_figure(content)
+    assert len(figure.axes) == 12
+    titles = [panel.get_title() for panel in figure.axes]
+    expected = [
+        one.responses[i]
+        for one in (content.start, content.maximized, content.minimized)
+        for i in range(4)
+    ]
+    shown = [float(title.split()[1].replace("\N{MINUS SIGN}", "-")) for title in titles]
+    np.testing.assert_allclose(shown, expected, atol=0.006)
+    drawn = figure.axes[4].images[0].get_array()
+    np.testing.assert_array_equal(drawn, content.maximized.log_mels[0].T)
+
+
+def test_figure_3_has_two_latents_under_best_median_worst(content):
+    figure = figures.settings_figure(content)
+    drawn = [panel.images[0].get_array() for panel in figure.axes]
+    sets = [content.start, *content.configurations]
+    expected = [one.log_mels[i].T for i in range(2) for one in sets]
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_spectrogram_axes_are_seconds_and_hertz(content, axes):
+    figure = figures.concept_examples_figure(content)
+    panel = figure.axes[8]  # Lower left.
+    assert panel.get_xlabel() == "time (s)" and "frequency (Hz)" in panel.get_ylabel()
+    left, right, bottom, top = panel.images[0].get_extent()
+    assert (left, bottom, top) == (0, -0.5, 79.5)
+    assert right == pytest.approx(20 / 70)
+    assert bottom < top and panel.images[0].origin == "lower"
+    for tick, label in zip(panel.get_yticks(), panel.get_yticklabels(), strict=True):
+        low, high = axes.band_hz[int(tick)], axes.band_hz[int(tick) + 1]
+        assert low <= float(label.get_text()) <= high
+
+
+def test_own_and_common_scale(content):
+    own = figures.concept_examples_figure(content).axes[0].images[0]
+    assert own.get_clim() == (content.start.log_mels[0].min(), content.start.log_mels[0].max())
+    common = figures.concept_examples_figure(content, (-8, 1)).axes
+    assert {panel.images[0].get_clim() for panel in common} == {(-8, 1)}
+
+
+def test_set_far_outside_is_named_at_the_edge(content):
+    panel = figures.density_figure(content).axes[0]
+    assert any("worst" in text.get_text() for text in panel.texts)
+    assert panel.get_xlim()[1] < 20
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert "the 5 highest real excerpts" in labels
+
+
+def test_kernel_density_agrees_with_scipy():
+    values = np.random.default_rng(0).normal(3, 2, 400)
+    grid = np.linspace(-6, 12, 200)
+    density = figures.kernel_density(values, grid)
+    assert np.abs(density - scipy.stats.gaussian_kde(values)(grid)).max() < 0.02
+    assert density.sum() * (grid[1] - grid[0]) == pytest.approx(1, abs=0.01)
+
+
+def test_ranking_with_zero_distance_can_be_drawn(content):
+    figure = figures.ranking_figure(content.ranking)
+    assert figure.axes[0].get_xscale() == "log"
+    assert figure.axes[0].get_yticklabels()[0].get_text().startswith("best")
+
+
+def test_users_own_matplotlib_settings_do_not_matter(content):
+    import matplotlib
+
+    before = matplotlib.rcParams["axes.labelsize"]
+    with matplotlib.rc_context({"axes.labelsize": 40}):
+        figure = figures.ranking_figure(content.ranking)
+        assert matplotlib.rcParams["axes.labelsize"] == 40
+    assert figure.axes[0].xaxis.label.get_fontsize() < 20
+    assert matplotlib.rcParams["axes.labelsize"] == before

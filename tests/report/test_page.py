@@ -1,0 +1,201 @@
+"""The page: well-formed, complete, safe, and without anything from elsewhere."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import soundfile
+
+from svdam.report.markup import axes_symbol, number
+from svdam.report.page import render_page, write_report
+
+VOID = {"meta", "link", "img", "input", "br", "rect", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Collects elements and complains about tags that do not match."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.stack, self.text = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self.stack, f"not closed: {self.stack}"
+
+    def handle_starttag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), (tag, names)
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.stack and self.stack.pop() == tag, f"</{tag}> does not match"
+
+    def handle_data(self, data):
+        if not self.stack or self.stack[-1] not in ("script", "style"):
+            self.text.append(data)
+
+    def all(self, tag, **wanted):
+        return [
+            attrs
+            for found, attrs in self.elements
+            if found == tag and all(attrs.get(k.rstrip("_")) == v for k, v in wanted.items())
+        ]
+
+
+@pytest.fixture(scope="module")
+def _folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture
+def report(content, _folder):
+    """A report on disk, written once for all tests, and its parsed page."""
+    page = _folder / "index.html"
+    if not page.exists():
+        write_report(_folder, content, lambda log_mels: log_mels.mean(axis=2), 22050)
+    return _folder, Page(page.read_text("utf-8"))
+
+
+def test_every_link_leads_to_a_file_of_the_report(report):
+    folder, page = report
+    identifiers = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    links = [a.get("href") or a.get("src") for _, a in page.elements if "href" in a or "src" in a]
+    assert len(links) > 50
+    for link in links:
+        if link.startswith("#"):
+            assert link[1:] in identifiers, link
+        elif link != "data:,":
+            path = folder / unquote(link)
+            assert path.resolve().is_relative_to(folder.resolve()) and path.is_file(), link
+
+
+def test_every_image_has_its_twin_on_the_common_scale(report):
+    folder, page = report
+    images = [attrs for attrs in page.all("img") if "data-scales" in attrs]
+    assert len(images) > 30
+    for attrs in images:
+        twin = folder / attrs["src"].replace(".png", "-common.png")
+        assert twin.is_file() and twin.read_bytes() != b""
+
+
+def test_no_file_is_left_that_nothing_uses(report):
+    folder, page = report
+    used = {unquote(a.get("href") or a.get("src") or "") for _, a in page.elements}
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != "index.html":
+            plain = name.replace("-common", "")
+            assert plain in used or plain.replace(".pdf", ".png") in used, name
+
+
+def test_nothing_comes_from_elsewhere(report):
+    folder, _ = report
+    text = (folder / "index.html").read_text("utf-8")
+    assert not re.search(r"https?:|//[a-z]+\.|@import|url\(", text)
+
+
+def test_a_song_that_is_called_like_a_script_is_shown_not_run(report):
+    folder, page = report
+    text = (folder / "index.html").read_text("utf-8")
+    assert "<script>alert" not in text
+    assert len(page.all("script")) == 1
+    assert any('<script>alert(1)</script> & "friends"' in piece for piece in page.text)
+    assert any("<really>" in piece for piece in page.text)
+
+
+def test_images_carry_text_and_are_lazy(report):
+    _, page = report
+    images = page.all("img")
+    assert all(len(attrs["alt"]) > 15 and attrs["loading"] == "lazy" for attrs in images)
+
+
+def test_every_example_has_a_card_with_its_numbers(report, content):
+    _, page = report
+    cards = [attrs for attrs in page.all("li", class_="card") if "data-set" in attrs]
+    assert len(cards) == 4 * 5  # Three configurations and the minimized set; best = maximized.
+    by_place = {(card["data-set"], card["data-seed"]): card for card in cards}
+    worst = content.configurations[2]
+    assert float(by_place["rank003", "4"]["data-response"]) == pytest.approx(
+        worst.responses[4], rel=1e-4
+    )
+    assert by_place["rank003", "4"]["data-rate"] == "0.001"
+    assert float(by_place["rank003", "4"]["data-prior"]) == -180
+
+
+def test_every_button_has_a_readable_sound_and_its_level(report):
+    folder, page = report
+    buttons = page.all("a", class_="play")
+    # Start, best and minimized in the cards; four latents in Table 6; two for Figure 3; real ones.
+    assert len(buttons) > 40
+    for attrs in buttons:
+        samples, rate = soundfile.read(folder / attrs["href"])
+        assert rate == 22050 and len(samples)
+        assert float(attrs["data-level"]) == pytest.approx(np.sqrt(np.mean(samples**2)), abs=1e-3)
+        assert attrs["aria-label"].startswith("Play: ")
+
+
+def test_every_control_has_a_name(report):
+    folder, page = report
+    text = (folder / "index.html").read_text("utf-8")
+    labelled = re.findall(r"<label[^>]*>.*?</label>", text, re.S)
+    inside = sum(len(re.findall(r"<(?:select|input)\b", label)) for label in labelled)
+    assert inside == len(page.all("select")) + len(page.all("input"))
+
+
+def test_tables_hold_ours_and_the_papers_numbers(report):
+    _, page = report
+    text = " ".join(page.text)
+    for printed in ("1.654", "35.880", "1557.733", "5.83", "0.082", "0.123"):
+        assert printed in text, printed
+
+
+def test_common_loudness_is_that_of_the_quietest_sound(report):
+    _, page = report
+    levels = [float(attrs["data-level"]) for attrs in page.all("a", class_="play")]
+    assert float(page.all("div", id="player-bar")[0]["data-target"]) == min(levels)
+
+
+def test_page_without_optional_parts(content):
+    less = dataclasses.replace(
+        content, minimized=None, concept=[], detection=None, warnings=[], direction="min",
+    )  # fmt: skip
+    page = Page(render_page(less, {}))
+    identifiers = {attrs.get("id") for _, attrs in page.elements}
+    assert {"measured", "classifier"}.isdisjoint(identifiers)
+    assert not page.all("a", class_="play")
+
+
+def test_axes_of_the_small_spectrograms(axes):
+    page = Page(axes_symbol(axes, 115))
+    assert page.text[:5] == ["100", "500", "1k", "2k", "4k"]
+    assert page.text[-2:] == ["time (s)", "frequency (Hz)"]
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (-2.5, "\N{MINUS SIGN}2.50"),
+        (None, "\N{EN DASH}"),
+        (float("nan"), "\N{EN DASH}"),
+        (float("inf"), "∞"),
+        (3e7, "3e+07"),
+    ],
+)
+def test_numbers_for_people(value, text):
+    assert number(value) == text
+
+
+def test_resources_are_plain_files():
+    import svdam.report
+
+    folder = Path(svdam.report.__file__).parent
+    assert {"page.html", "page.css", "page.js"} <= {path.name for path in folder.iterdir()}
