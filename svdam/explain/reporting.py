@@ -3,8 +3,10 @@
 No TensorFlow, except for the summaries at the very end.
 """
 
+import csv
 import dataclasses
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,12 @@ from svdam.explain.results import (
     read_responses,
     read_results,
 )
-from svdam.explain.selection import extreme_responses
+from svdam.explain.selection import REALISM_NAME, extreme_responses
 from svdam.report.content import (
     ConceptRow,
     ExampleSet,
     RankingRow,
+    RealismRow,
     ReportContent,
     SpectrogramAxes,
 )
@@ -114,6 +117,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
         for position, row in zip(positions, ranking.rows, strict=True)
     ]
     searched = _searched_sets(settings, grid, values[ranking.best.index], configurations[0])
+    _add_probabilities([start, *configurations, *searched.values()], real)
     return ReportContent(
         response=grid.response,
         direction=grid.direction,
@@ -128,6 +132,11 @@ def read_content(settings: ReportSettings) -> ReportContent:
         ranking=[_ranking_row(row, values[row.index]) for row in ranking.rows],
         warnings=list(selection.summary().get("warnings", [])),
         concept=concept_rows(start, **searched, real=real, claims=grid.response == "logit"),
+        realism=_realism_rows(selection.folder / REALISM_NAME, ranking),
+        correlations={
+            name.removesuffix("s"): value
+            for name, value in selection.summary().get("correlations", {}).items()
+        },
         detection=_detection(settings.evaluation),
         concept_name=settings.concept,
         provenance=_provenance(settings, grid, real, selection),
@@ -250,7 +259,6 @@ def _start_set(grid: AMResults) -> ExampleSet:
         log_mels=_squeezed(grid.start_examples),
         responses=grid.start_responses,
         labels=_seed_labels(grid),
-        probabilities=_probabilities(grid.response, grid.start_responses),
         mark="start",
         sounds_of=tuple(range(len(grid.seeds))),
     )
@@ -274,7 +282,6 @@ def _example_set(
         log_mels=_squeezed(results.examples[position]),
         responses=results.responses[position],
         labels=_seed_labels(results),
-        probabilities=_probabilities(results.response, results.responses[position]),
         log_priors=results.log_priors[position],
         settings=dataclasses.astuple(results.configurations[position]),
         mark=mark,
@@ -314,11 +321,18 @@ def _seed_labels(results: AMResults) -> list[str]:
     return [f"seed {seed}" for seed in results.seeds.tolist()]
 
 
-def _probabilities(response: str, responses: np.ndarray) -> np.ndarray | None:
-    """The sigmoid of a logit; other responses say nothing about the probability."""
-    if response not in ("logit", "output"):
-        return None
-    return 0.5 * (1 + np.tanh(0.5 * np.asarray(responses, dtype=float)))
+def _add_probabilities(sets: Sequence[ExampleSet | None], real: RealResponses) -> None:
+    """The sigmoid of the response, if the real excerpts show that the response is the logit."""
+
+    def sigmoid(responses: np.ndarray) -> np.ndarray:
+        return 0.5 * (1 + np.tanh(0.5 * np.asarray(responses, dtype=float)))
+
+    for top in (real.highest, real.lowest):
+        if not np.allclose(sigmoid(top.responses), top.probabilities, atol=1e-3):
+            return
+    for one in sets:
+        if one is not None:
+            one.probabilities = sigmoid(one.responses)
 
 
 def _ranking_row(row: Any, values: tuple) -> RankingRow:
@@ -330,6 +344,28 @@ def _ranking_row(row: Any, values: tuple) -> RankingRow:
         num_steps=steps,
         **{name: getattr(row, name) for name in shared},
     )
+
+
+def _realism_rows(path: Path, ranking: Ranking) -> list[RealismRow]:
+    """What select_hyperparameters wrote about realism; nothing where it was not asked to."""
+    if not path.exists():
+        return []
+    marks = {str(row.rank): row.mark for row in ranking.rows}
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [
+            RealismRow(
+                name=record["rank"],
+                mark=marks.get(record["rank"], ""),
+                distance=_number_or_none(record["distance"]),
+                critic_score=_number_or_none(record["critic_scores"]),
+                nearest_distance=_number_or_none(record["nearest_distances"]),
+            )
+            for record in csv.DictReader(stream)
+        ]
+
+
+def _number_or_none(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _detection(folder: str | None) -> dict[str, float] | None:

@@ -6,23 +6,27 @@ examples and the highest (lowest, when minimizing) responses of real recordings.
 HParams metrics.
 """
 
+import csv
 import dataclasses
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from svdam.core.files import atomic_write
-from svdam.core.runs import open_run, start_run
+from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking_table import SETTING_COLUMNS, format_ranking, write_ranking
 from svdam.evaluation.selection import Ranking, rank_configurations, unusable_configurations
 from svdam.explain.results import AMResults, RealResponses, read_responses, read_results
+
+REALISM_NAME = "realism.csv"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +50,30 @@ class SelectionSettings(Settings):
         "Leave out configurations whose responses are constant or not finite, with a warning, "
         "instead of refusing them.",
     )
+    critic: str | None = setting(
+        None,
+        "A critic's .keras file or a run folder of train_gan: adds the critic's score of the "
+        "examples to compare the ranking with. Left out by default.",
+    )
+    nearest_layer: str | None = setting(
+        None,
+        "Layer of the classifier, as fc2: adds the distance of the examples to the nearest real "
+        "excerpt in its activations. Left out by default.",
+    )
 
 
-def select_hyperparameters(settings: SelectionSettings) -> Ranking:
+def select_hyperparameters(
+    settings: SelectionSettings, realism: Callable[[np.ndarray], Any] | None = None
+) -> Ranking:
     """Ranks the grid and writes the selection's run folder.
+
+    Args:
+        settings: What to rank, and how.
+        realism: From the ranked examples (C, N, frames, mels, 1) to their
+            `svdam.explain.realism.Realism`; None to leave it out.
+
+    Returns:
+        The ranking.
 
     Raises:
         InputError: If a run is missing, the runs measure different responses, or configurations
@@ -57,6 +81,8 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
     """
     grid_run = open_run(settings.grid, "maximize_activation", "grid")
     results = read_results(settings.grid, "grid")
+    responses_run = open_run(settings.responses, "collect_responses", "responses")
+    _require_same_classifier(grid_run, responses_run)
     real = extreme_responses(
         read_responses(settings.responses, "responses"), results, settings.num_real
     )
@@ -76,6 +102,10 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
         with atomic_write(run.folder / "best.cfg") as stream:
             stream.write(best_flagfile(grid_run.settings, grid[ranking.best.index], output))
         table = format_ranking(ranking, grid)
+        measured = None
+        if realism is not None:
+            measured = realism(results.examples[kept])
+            _write_realism(run.folder / REALISM_NAME, ranking, measured, grid)
         _write_summaries(run.folder / "tensorboard", ranking, grid, table)
         run.mark_complete(
             {
@@ -83,9 +113,10 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
                 "distance": ranking.best.distance,
                 "ahead_share": ranking.ahead_share,
                 "warnings": list(ranking.warnings),
+                "correlations": _correlations(ranking, measured),
             }
         )
-    _report(ranking, table, run.folder)
+    _report(ranking, table, run.folder, _correlations(ranking, measured))
     return ranking
 
 
@@ -133,6 +164,39 @@ def best_flagfile(grid_settings: dict[str, Any], best: tuple, output: Path) -> s
     return "\n".join(lines) + "\n"
 
 
+def _require_same_classifier(grid_run: Run, responses_run: Run) -> None:
+    """Responses of two classifiers cannot be compared."""
+    key = "classifier_sha256"
+    checksums = [run.config["inputs"].get(key) for run in (grid_run, responses_run)]
+    if None not in checksums and checksums[0] != checksums[1]:
+        raise InputError(
+            f"--responses: {responses_run.folder} was measured with another classifier "
+            f"({responses_run.settings.get('classifier')}) than --grid "
+            f"({grid_run.settings.get('classifier')}); run collect_responses with the grid's"
+        )
+
+
+def _correlations(ranking: Ranking, measured: Any) -> dict[str, float]:
+    if measured is None:
+        return {}
+    distances = {row.index: row.distance for row in ranking.rows}
+    return measured.correlations([distances[index] for index in range(len(distances))])
+
+
+def _write_realism(path: Path, ranking: Ranking, measured: Any, grid: list[tuple]) -> None:
+    """Writes ``realism.csv``: a row for each configuration, the best first, and one for real."""
+    names = ("critic_scores", "nearest_distances")
+    columns = {name: getattr(measured, name) for name in names}
+    real = (measured.real_critic_score, measured.real_nearest_distance)
+    with atomic_write(path) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["rank", *SETTING_COLUMNS, "distance", *names])
+        for row in ranking.rows:
+            values = ["" if c is None else float(c[row.index]) for c in columns.values()]
+            writer.writerow([row.rank, *grid[row.index], row.distance, *values])
+        writer.writerow(["real", "", "", "", "", *("" if v is None else v for v in real)])
+
+
 def _kept_configurations(results: AMResults, drop_unusable: bool) -> list[int]:
     names = list(map(str, results.configurations))
     unusable = unusable_configurations(results.responses, names) if drop_unusable else {}
@@ -161,10 +225,12 @@ def _write_summaries(folder: Path, ranking: Ranking, grid: list[tuple], table: s
             )
 
 
-def _report(ranking: Ranking, table: str, folder: Path) -> None:
+def _report(ranking: Ranking, table: str, folder: Path, correlations: dict[str, float]) -> None:
     print(table)
     for warning in ranking.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    for name, value in correlations.items():
+        print(f"rank correlation of the distance with {name.replace('_', ' ')}: {value:+.2f}")
     best = shlex.quote(str(folder / "best.cfg"))
     print(f"ranking: {folder / 'ranking.csv'}")
     print(f"run the best: python -m svdam.maximize_activation --flagfile={best}")

@@ -131,6 +131,25 @@ class ConceptRow:
         return "unclear"
 
 
+@dataclasses.dataclass(frozen=True)
+class RealismRow:
+    """Measures of one configuration that do not use the response; None where not measured.
+
+    Attributes:
+        name: Of the row: the configuration's rank, or ``real``.
+        mark: ``best``, ``median``, ``worst`` or "".
+        distance: Eq. 3; None for the real excerpts.
+        critic_score: Mean score of the GAN's critic.
+        nearest_distance: Mean distance to the nearest real excerpt.
+    """
+
+    name: str
+    mark: str
+    distance: float | None
+    critic_score: float | None
+    nearest_distance: float | None
+
+
 @dataclasses.dataclass
 class ReportContent:
     """Everything a report shows.
@@ -150,6 +169,9 @@ class ReportContent:
         ranking: The best first.
         warnings: What a reader should know about the ranking.
         concept: Measures of Section 4.2.
+        realism: Measures of realism of each configuration, then of real excerpts; or empty.
+        correlations: Rank correlation of each measure of realism with the distance, by its name
+            in `RealismRow`.
         detection: Table 3 of the explained classifier: precision, recall ..., or None.
         concept_name: What the neuron stands for, as ``singing voice``.
         provenance: JSON-ready facts about how all this was made.
@@ -169,6 +191,8 @@ class ReportContent:
     ranking: list[RankingRow]
     warnings: list[str]
     concept: list[ConceptRow]
+    realism: list[RealismRow]
+    correlations: dict[str, float]
     detection: dict[str, float] | None
     concept_name: str
     provenance: dict[str, Any]

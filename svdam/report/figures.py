@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from svdam.report.content import ConceptRow, ExampleSet, RankingRow, ReportContent, SpectrogramAxes
+from svdam.report.content import (
+    ConceptRow,
+    ExampleSet,
+    RankingRow,
+    RealismRow,
+    ReportContent,
+    SpectrogramAxes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -299,6 +306,36 @@ def concept_figure(concept: Sequence[ConceptRow]) -> "Figure":
     panels[0].set_yticks(range(len(comparisons)), comparisons)
     panels[0].set_ylim(len(comparisons) - 0.4, -0.6)
     panels[0].set_ylabel("compared sets")
+    return figure
+
+
+REALISM_MEASURES = {
+    "critic_score": "critic's score (higher: more real)",
+    "nearest_distance": "distance to the nearest real excerpt",
+}
+"""Measures of `RealismRow`, in words."""
+
+
+@_styled
+def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
+    """Each measure of realism over the distance of eq. 3, a point for each configuration."""
+    measures = [
+        name for name in REALISM_MEASURES if any(getattr(row, name) is not None for row in realism)
+    ]
+    figure = _new_figure(0.6 + 4.0 * len(measures), 3.5)
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for panel, measure in zip(panels, measures, strict=True):
+        for row in realism:
+            value = getattr(row, measure)
+            if row.distance is None:
+                panel.axhline(value, color="#20262e", ls="--", lw=1, label="real excerpts")
+                continue
+            color = SET_COLORS.get(row.mark, "#6b7685")
+            panel.plot(max(row.distance, 1e-6), value, "o", color=color, label=row.mark or None)
+        panel.set_xscale("log")
+        panel.set_xlabel("distance to the real responses, eq. 3")
+        panel.set_ylabel(REALISM_MEASURES[measure])
+        panel.legend(frameon=False, fontsize=8)
     return figure
 
 

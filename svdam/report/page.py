@@ -78,6 +78,8 @@ def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
     yield "ranking", figures.ranking_figure(content.ranking)
     if content.concept:
         yield "concept", figures.concept_figure(content.concept)
+    if content.realism:
+        yield "realism", figures.realism_figure(content.realism)
 
 
 def render_page(content: ReportContent, levels: Levels) -> str:
@@ -91,6 +93,7 @@ def render_page(content: ReportContent, levels: Levels) -> str:
         ("explanation", "Explanation", sections.concept_examples(content, levels)),
         ("measured", "Measured", sections.concept_measures(content)),
         ("selection", "Settings", sections.selection(content)),
+        ("realism", "Realism", sections.realism(content)),
         ("real", "Real recordings", sections.real_excerpts(content, levels)),
         ("classifier", "Classifier", sections.classifier_quality(content)),
         ("examples", "Every example", cards.all_examples(content, levels)),

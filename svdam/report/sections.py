@@ -7,8 +7,9 @@ import numpy as np
 
 from svdam.report import paper
 from svdam.report.content import ExampleSet, RankingRow, ReportContent
-from svdam.report.figures import figure_4_sets
+from svdam.report.figures import REALISM_MEASURES, figure_4_sets
 from svdam.report.markup import (
+    MINUS,
     NO_VALUE,
     Levels,
     facts,
@@ -199,6 +200,51 @@ def _table_5(content: ReportContent) -> str:
         "vary with other examples.",
         header,
         rows,
+    )
+
+
+def realism(content: ReportContent) -> str:
+    """Measures of realism beside the paper's metric."""
+    if not content.realism:
+        return ""
+    found = [
+        f"{REALISM_MEASURES[name]}: {value:+.2f}".replace("-", MINUS)
+        for name, value in content.correlations.items()
+    ]
+    correlations = (
+        f"<p>Rank correlation with the distance over the configurations: <b>{'; '.join(found)}</b>."
+        "</p>"
+        if found
+        else ""
+    )
+    rows = []
+    for row in content.realism:
+        tag = f' <span class="tag">{row.mark}</span>' if row.mark else ""
+        values = (row.distance, row.critic_score, row.nearest_distance)
+        cells = [escape(row.name) + tag, *(number(value, 3) for value in values)]
+        rows.append(("marked" if row.mark else "of-paper" if row.distance is None else "", cells))
+    spoken = "; ".join(found) or "too few configurations for a rank correlation"
+    return (
+        "<h2>Does the ranking mean what it says?</h2>"
+        "<p>The ranking looks at nothing but responses. If it finds natural sounds, measures that "
+        "never see the response should agree: the score of the critic that was trained with the "
+        "generator to tell real music from generated (it should fall as the distance grows), and "
+        "how far an example lies from the nearest real excerpt in a late layer of the classifier "
+        "(it should rise).</p>"
+        + correlations
+        + figure(
+            "realism",
+            "<b>Realism over the distance.</b> Each point is a configuration; the dashed line is "
+            "where real excerpts lie.",
+            f"Realism of the configurations over their distance. {spoken}.",
+        )
+        + "<details><summary>All values</summary>"
+        + table(
+            "<b>Realism of every configuration</b>, by rank.",
+            ["rank", "distance", "critic's score", "nearest real excerpt"],
+            rows,
+        )
+        + "</details>"
     )
 
 

@@ -82,7 +82,7 @@ def write_real(folder, response="logit", song="one song"):
     def extremes(indices, seed):
         return TopExcerpts(
             responses=responses[indices],
-            probabilities=np.full(len(indices), 0.5, np.float32),
+            probabilities=(1 / (1 + np.exp(-responses[indices]))).astype(np.float32),
             song=np.zeros(len(indices), np.int64),
             first_frame=np.asarray(indices, np.int64) * 50,
             excerpts=excerpts(seed),

@@ -7,10 +7,12 @@ import pytest
 from absl import flags
 from fake_runs import GRID_MEANS, NUM_EXAMPLES, write_real, write_search
 
+from svdam.core.files import read_json, write_json
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.validation import InputError
 from svdam.evaluation.frechet import frechet_distance
 from svdam.evaluation.ranking_table import read_ranking
+from svdam.explain.realism import Realism
 from svdam.explain.selection import SelectionSettings, select_hyperparameters
 from svdam.explain.settings import SearchSettings
 
@@ -115,6 +117,37 @@ def test_hparams_are_in_tensorboard(runs):
         assert "_hparams_/session_start_info" in events.summary_metadata
         [distance] = events.Tensors("selection/distance")
         assert make_ndarray(distance.tensor_proto) == pytest.approx(row.distance, rel=1e-5)
+
+
+def test_realism_goes_beside_the_ranking(runs, capsys):
+    seen = []
+
+    def realism(examples):
+        seen.append(examples.shape)
+        return Realism(critic_scores=np.array([-7.0, -9.0, -0.5, -0.1]), real_critic_score=0.25)
+
+    settings = SelectionSettings(
+        grid=str(runs / "grid"),
+        responses=str(runs / "responses"),
+        output=str(runs / "selection"),
+        num_resamples=100,
+    )
+    select_hyperparameters(settings, realism)
+    assert seen == [(4, NUM_EXAMPLES, 115, 80, 1)]
+    rows = list(csv.DictReader((runs / "selection/realism.csv").open(encoding="utf-8")))
+    assert [row["critic_scores"] for row in rows] == ["-0.1", "-0.5", "-7.0", "-9.0", "0.25"]
+    assert rows[0]["nearest_distances"] == "" and rows[-1]["rank"] == "real"
+    assert "critic scores: -1.00" in capsys.readouterr().out
+
+
+def test_grid_and_responses_of_two_classifiers(runs):
+    for folder, checksum in (("grid", "a"), ("responses", "b")):
+        path = runs / folder / "config.json"
+        config = read_json(path)
+        config["inputs"]["classifier_sha256"] = checksum
+        write_json(path, config)
+    with pytest.raises(InputError, match=r"--responses: .* another classifier"):
+        select(runs)
 
 
 def test_diverged_configurations_are_refused_or_left_out(tmp_path, capsys):

@@ -7,6 +7,7 @@ from svdam.report.content import (
     ConceptRow,
     ExampleSet,
     RankingRow,
+    RealismRow,
     ReportContent,
     SpectrogramAxes,
 )
@@ -65,6 +66,8 @@ def content(axes):
         concept=[
             ConceptRow("start → maximized", "transients", "dB/s", 30, 20, -0.8, -1.2, -0.3, -1)
         ],
+        realism=[RealismRow("1", "best", 1.0, 2.5, 3.5), RealismRow("real", "", None, 2.0, 3.0)],
+        correlations={"nearest_distance": 0.75},
         detection={"threshold": 0.5, "precision": 0.9, "recall": 0.8, "specificity": 0.7,
                    "f1": 0.6, "error": 0.123, "auroc": None},
         concept_name="singing voice",

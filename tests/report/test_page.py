@@ -154,7 +154,7 @@ def test_every_control_has_a_name(report):
 def test_tables_hold_ours_and_the_papers_numbers(report):
     _, page = report
     text = " ".join(page.text)
-    for printed in ("1.654", "35.880", "1557.733", "5.83", "0.082", "0.123"):
+    for printed in ("1.654", "35.880", "1557.733", "5.83", "0.082", "0.123", "+0.75"):
         assert printed in text, printed
 
 
@@ -166,11 +166,17 @@ def test_common_loudness_is_that_of_the_quietest_sound(report):
 
 def test_page_without_optional_parts(content):
     less = dataclasses.replace(
-        content, minimized=None, concept=[], detection=None, warnings=[], direction="min",
-    )  # fmt: skip
+        content,
+        minimized=None,
+        concept=[],
+        realism=[],
+        detection=None,
+        warnings=[],
+        direction="min",
+    )
     page = Page(render_page(less, {}))
     identifiers = {attrs.get("id") for _, attrs in page.elements}
-    assert {"measured", "classifier"}.isdisjoint(identifiers)
+    assert {"measured", "classifier", "realism"}.isdisjoint(identifiers)
     assert not page.all("a", class_="play")
 
 
