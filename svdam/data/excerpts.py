@@ -266,7 +266,9 @@ def _computed(
 ) -> tf.Tensor | tuple[tf.Tensor, ...]:
     """``compute(number)``, in Python, as tensors of known shapes."""
     kinds = tf.float32 if len(shapes) == 1 else [tf.float32] * len(shapes)
-    found = tf.numpy_function(lambda i: compute(int(i)), [number], kinds, stateful=False)
+    # Plain Python: AutoGraph would only bury an error's message in its own frames.
+    python = tf.autograph.experimental.do_not_convert(lambda i: compute(int(i)))
+    found = tf.numpy_function(python, [number], kinds, stateful=False)
     tensors = [found] if len(shapes) == 1 else found
     shaped = [tf.ensure_shape(part, shape) for part, shape in zip(tensors, shapes, strict=True)]
     return shaped[0] if len(shapes) == 1 else tuple(shaped)

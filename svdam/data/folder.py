@@ -56,10 +56,10 @@ def list_folder(
         if not split_lists:
             raise InputError("--split_lists: is not given, expected a folder with the list 'train'")
         return require_songs(_by_lists(data_dir, split_lists), split_lists)
-    names = [name for name in storage.walk(data_dir) if _is_audio(name)]
+    all_names = set(storage.walk(data_dir))
+    names = sorted(name for name in all_names if _is_audio(name))
     if not names:
         raise InputError(f"--data_dir: {data_dir} holds no audio ({', '.join(AUDIO_SUFFIXES)})")
-    all_names = set(storage.walk(data_dir))
     songs, skipped = [], []
     for name in names:
         if split_by == "ratios":

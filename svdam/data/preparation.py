@@ -56,7 +56,7 @@ class PrepareSettings(Settings):
     shard_megabytes: float = setting(256.0, "Size in MB at which a shard is closed.", above=0)
     strict: bool = setting(False, "Whether a song that cannot be used is an error.", identity=False)
     num_songs: int = setting(60, "builtin: number of songs to render.", minimum=3)
-    song_secs: float = setting(20.0, "builtin: length of a song in seconds.", minimum=2)
+    song_secs: float = setting(20.0, "builtin: length of a song in seconds.", minimum=3)
     corpus_seed: int = setting(0, "builtin: seed of the rendered songs.", minimum=0)
     fma_genre: str = setting("Pop", "fma: top genre, or 'all'.")
     fma_subset: str = setting("full", "fma: subset, whose audio folder is read.", choices=SUBSETS)

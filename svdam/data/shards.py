@@ -17,7 +17,7 @@ import numpy as np
 
 from svdam.core.validation import InputError
 from svdam.data import storage
-from svdam.data.songs import RECORD_FORMAT
+from svdam.data.songs import FEATURES, RECORD_FORMAT
 from svdam.data.statistics import BandStatistics
 from svdam.data.tfrecord import ScannedRecord, scan_records
 
@@ -46,7 +46,7 @@ class FinishedRecord(NamedTuple):
 
     def text(self, name: str) -> str:
         """A feature as text."""
-        return self.record.features[name].decode()
+        return self.record.features[name].decode("utf-8", "replace")
 
     def statistics(self) -> BandStatistics:
         """Statistics of the song's frames."""
@@ -121,7 +121,10 @@ def read_file(path: str) -> Iterator[FinishedRecord]:
         try:
             for record in scan_records(stream, size, skip=("log_mel", "labels")):
                 if record.features.get("format") != RECORD_FORMAT:
-                    raise InputError("is of another version of svdam")
+                    raise InputError("is damaged, or of another version of svdam")
+                found = {**record.features, **record.places}
+                if not found.keys() >= set(FEATURES):
+                    raise InputError(f"is damaged: a record at byte {record.start} is incomplete")
                 yield FinishedRecord(path, record)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error

@@ -37,6 +37,10 @@ from svdam.data.tfrecord import EncodedExample, encode_example, write_record
 
 RECORD_FORMAT = 1
 DTYPES = {"float32": "<f4", "float16": "<f2"}
+FEATURES = (
+    *("format", "id", "source", "fingerprint", "audio_sha256", "duration", "num_frames", "dtype"),
+    *("mean", "squares", "crc32", "labels_crc32", "has_labels", "labels", "log_mel"),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _scan_example(stream: IO[bytes], start: int, frame: int, skip: Sequence[str]
     features: dict[str, Any] = {}
     places: dict[str, tuple[int, int]] = {}
     end = start + frame - FRAME_AFTER
-    cursor = _Cursor(stream, start + FRAME_BEFORE)
+    cursor = _Cursor(stream, start + FRAME_BEFORE, end)
     cursor.expect(0x0A)
     cursor.varint()
     while cursor.offset < end:
@@ -152,37 +152,42 @@ def _scan_example(stream: IO[bytes], start: int, frame: int, skip: Sequence[str]
         cursor.varint()
         cursor.expect(0x0A)
         size = cursor.varint()
-        if cursor.offset + size > end:
-            raise InputError(f"is damaged at byte {cursor.offset}: not a record of svdam")
         if kind == 0x0A:
             places[name] = (cursor.offset, size)
         if name in skip:
             cursor.skip(size)
         elif kind == 0x1A:
             features[name] = cursor.varint()
+        elif kind == 0x0A:
+            features[name] = cursor.take(size)
+        elif kind == 0x12 and size == 4:
+            features[name] = struct.unpack("<f", cursor.take(size))[0]
         else:
-            value = cursor.take(size)
-            features[name] = value if kind == 0x0A else struct.unpack("<f", value)[0]
+            raise cursor.damaged()
     return ScannedRecord(start, frame, features, places)
 
 
 class _Cursor:
-    """Reads a protocol buffer's pieces from a stream, a small block at a time."""
+    """Reads a protocol buffer's pieces from a stream, a small block at a time, up to ``end``."""
 
-    def __init__(self, stream: IO[bytes], offset: int):
-        self._stream, self.offset, self._buffer = stream, offset, b""
+    def __init__(self, stream: IO[bytes], offset: int, end: int):
+        self._stream, self.offset, self._end, self._buffer = stream, offset, end, b""
 
     def take(self, size: int) -> bytes:
+        if self.offset + size > self._end:
+            raise self.damaged()
         if len(self._buffer) < size:
             self._stream.seek(self.offset)
             self._buffer = self._stream.read(max(size, 4096))
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
         if len(taken) < size:
-            raise InputError(f"is cut short at byte {self.offset}")
+            raise self.damaged()
         self.offset += size
         return taken
 
     def skip(self, size: int) -> None:
+        if self.offset + size > self._end:
+            raise self.damaged()
         self._buffer = self._buffer[size:]
         self.offset += size
 
@@ -195,11 +200,14 @@ class _Cursor:
             if byte < 0x80:
                 return value
             if shift > 63:
-                raise InputError(f"is damaged at byte {self.offset}: not a record of svdam")
+                raise self.damaged()
 
     def expect(self, tag: int) -> None:
         if self.take(1)[0] != tag:
-            raise InputError(f"is damaged at byte {self.offset - 1}: not a record of svdam")
+            raise self.damaged()
+
+    def damaged(self) -> InputError:
+        return InputError(f"is damaged at byte {self.offset}: not a record of svdam")
 
 
 def _varint(value: int) -> bytes:

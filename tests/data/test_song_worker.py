@@ -1,0 +1,69 @@
+"""Worker processes: songs that kill or stop them are lost alone."""
+
+import os
+import signal
+import time
+
+import pytest
+from small_corpora import write_tone
+
+from svdam.data.song_worker import SongWorker, WorkerPool
+from svdam.data.songs import SongTask
+
+
+@pytest.fixture
+def task(tmp_path):
+    write_tone(tmp_path / "a.wav")
+
+    def make(name="a", audio=None):
+        piece = str(tmp_path / f"{name}.tfrecord")
+        return SongTask(name, audio or str(tmp_path / "a.wav"), "a.wav", None, "float32", piece)
+
+    return make
+
+
+@pytest.fixture
+def worker():
+    worker = SongWorker(song_timeout_secs=20)
+    yield worker
+    worker.close()
+
+
+def test_a_dead_worker_costs_one_song(worker, task):
+    assert worker.prepare(task("first")) is None
+    pid = worker._process.pid
+    os.kill(pid, signal.SIGSEGV)
+    reason = worker.prepare(task("second"))
+    assert "a.wav: decoding ended its process with SIGSEGV" in reason
+    assert worker.prepare(task("third")) is None
+    assert os.path.exists(task("third").piece) and not os.path.exists(task("second").piece)
+
+
+def test_a_worker_that_hangs_is_given_up(task, tmp_path):
+    worker = SongWorker(song_timeout_secs=0.5)
+    fifo = str(tmp_path / "endless.wav")
+    os.mkfifo(fifo)  # Opening it waits for a writer that never comes.
+    start = time.monotonic()
+    reason = worker.prepare(task("hanging", fifo))
+    assert "endless.wav: was given up after 0 s" in reason or "was given up after 1 s" in reason
+    assert time.monotonic() - start < 15
+    worker.close()
+
+
+def test_a_place_that_cannot_be_written_ends_the_job(worker, task, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match=r"file"):
+        worker.prepare(
+            SongTask("a", str(tmp_path / "a.wav"), "a", None, "float32", str(tmp_path / "file/x"))
+        )
+
+
+def test_a_pool_keeps_the_order_and_survives_bad_songs(task, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    tasks = [task(str(number)) for number in range(5)]
+    tasks.insert(2, task("bad", str(tmp_path / "bad.wav")))
+    pool = WorkerPool(2, 20)
+    results = list(pool.prepare(tasks))
+    pool.close()
+    assert [done.id for done, _ in results] == ["0", "1", "bad", "2", "3", "4"]
+    assert [reason is None for _, reason in results] == [True, True, False, True, True, True]
