@@ -23,9 +23,9 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from svdam.core.commands import run_command  # noqa: E402
-from svdam.core.settings import define_flags, settings_from_flags  # noqa: E402
-from svdam.models.conversion import ConversionSettings, convert  # noqa: E402
+from svdam.core.commands import run_command
+from svdam.core.settings import define_flags, settings_from_flags
+from svdam.models.conversion import ConversionSettings, convert
 
 define_flags(ConversionSettings)
 

@@ -35,14 +35,15 @@ def pitch_shifted_log_mel(
     """
     if not -90 <= percent <= 900:
         raise InputError(f"pitch shift: found {percent} percent, expected from -90 to 900")
-    filterbank = _shifted_filterbank(float(percent), front_end).astype(np.float32)
+    filterbank = _shifted_filterbank(float(percent), front_end)
     num_frames = front_end.num_frames(len(samples))
     log_mel = np.empty((num_frames, front_end.num_mels), np.float32)
     for start in range(0, num_frames, _BLOCK_FRAMES):
         stop = min(start + _BLOCK_FRAMES, num_frames)
         first = start * front_end.hop_length
         block = samples[first : first + front_end.num_samples(stop - start)]
-        # Splines overshoot: what falls below 0 is silence like everything below the floor.
+        # Splines overshoot: what falls below 0 is silence like everything below the floor. What
+        # nearly cancels needs the filterbank's double precision.
         mel = magnitude_spectrogram(block, front_end) @ filterbank
         log_mel[start:stop] = np.log(np.maximum(mel, front_end.magnitude_floor))
     return log_mel
@@ -65,6 +66,4 @@ def _shifted_filterbank(percent: float, front_end: FrontEnd) -> np.ndarray:
             for row in prefilter
         ]
     )
-    filterbank = np.array(mel_filterbank(front_end))
-    # The original cuts spectra at this bin first; above it is none of the mel filterbank.
-    return shift @ filterbank
+    return shift @ mel_filterbank(front_end)

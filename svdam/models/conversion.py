@@ -111,7 +111,7 @@ def _from_lasagne(settings: ConversionSettings) -> tuple[keras.Model, dict[str, 
 
 
 def _from_tf1(settings: ConversionSettings) -> tuple[keras.Model, dict[str, float]]:
-    variables, place = read_tf1_variables(settings.tf1_checkpoint)
+    variables, _ = read_tf1_variables(settings.tf1_checkpoint)
     is_generator = any(name.startswith("gen/") for name in variables)
     if not is_generator:
         _require_statistics(settings)

@@ -73,9 +73,11 @@ class ClassifierOnRecords:
         self._records = open_records(resolve_records(records), "records")
         self._pitch_shifts = pitch_shifts
         self._audio = audio
+        front_end = self._records.front_end
+        expected_input = (front_end.excerpt_frames, front_end.num_mels, 1)
         self._predictor = FramePredictor(
-            load_model(path, "classifier"),
-            self._records.front_end,
+            load_model(path, "classifier", expected_input),
+            front_end,
             excerpt_by_excerpt=excerpt_by_excerpt,
         )
         if self._predictor.num_outputs not in (1, 2):

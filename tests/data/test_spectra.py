@@ -81,7 +81,7 @@ def test_audio_of_another_recording(records, corpus, tmp_path, cache, change):
     samples, rate = soundfile.read(path)
     samples = samples[:-2000] if change == "length" else samples[::-1]
     soundfile.write(path, samples, rate)
-    with pytest.raises(InputError, match="a song.wav: is not the recording"):
+    with pytest.raises(InputError, match=r"a song.wav: is not the recording"):
         open_spectra(records, audio=str(tmp_path / "other"))
     assert not list(cache.iterdir())
 

@@ -254,7 +254,7 @@ def test_refuses_bad_statistics(network_path, tmp_path, arrays, message):
 
 def test_refuses_a_truncated_archive(network_path, tmp_path):
     (tmp_path / "cut.npz").write_bytes(network_path.read_bytes()[:-5000])
-    with pytest.raises(InputError, match="cut.npz: is no whole .npz archive"):
+    with pytest.raises(InputError, match=r"cut.npz: is no whole .npz archive"):
         load_lasagne_npz(tmp_path / "cut.npz")
 
 
@@ -267,7 +267,7 @@ def test_refuses_a_bomb(tmp_path):
 
 def test_without_statistics_it_must_be_asked_for(network_path, tmp_path):
     output = tmp_path / "out.keras"
-    with pytest.raises(InputError, match="already standardised.*--standardised_input"):
+    with pytest.raises(InputError, match=r"already standardised.*--standardised_input"):
         convert(ConversionSettings(input=str(network_path), output=str(output)))
     lines = convert(
         ConversionSettings(input=str(network_path), output=str(output), standardised_input=True)
@@ -280,7 +280,7 @@ def test_an_output_that_exists_is_kept(network_path, meanstd_path, tmp_path):
     output = tmp_path / "out.keras"
     output.write_text("precious")
     options = dict(input=str(network_path), meanstd=str(meanstd_path), output=str(output))
-    with pytest.raises(InputError, match="out.keras: exists.*--overwrite"):
+    with pytest.raises(InputError, match=r"out.keras: exists.*--overwrite"):
         convert(ConversionSettings(**options))
     assert output.read_text() == "precious"
     convert(ConversionSettings(**options, overwrite=True))
