@@ -153,7 +153,7 @@ def _pop(band: Band) -> None:
     pattern = (composition.block_chords, composition.picked, composition.strummed)[rng.integers(3)]
     band.struck(family, pattern(plan, int(rng.integers(46, 56)), rng), -2)
     if rng.random() < 0.6:
-        band.pad(-7)
+        band.pad(-9)
 
 
 def _rock(band: Band) -> None:
@@ -264,7 +264,7 @@ def play_band(
         rests = composition.rests_between(sung, plan.secs, 1.2)
         if rests and rng.random() < 0.7:
             band.line(lead, rests, rng.uniform(-4, 4))
-        if rng.random() < 0.25:
+        if rng.random() < 0.18:
             other = str(rng.choice(_LEADS[style]))
             band.line(other, composition.draw_phrases(plan, 0.7, rng), rng.uniform(-9, -4))
     if not band.mix.any():
