@@ -59,6 +59,11 @@ def train_gan(
         critic_optimizer=trainer.critic_optimizer,
     )
     iteration = checkpoints.restore()
+    if settings.export:
+        if not iteration:
+            raise InputError(f"--export: {run.folder} holds no checkpoint yet; train first")
+        export(trainer, settings, run.folder)
+        return {"iterations": iteration}
     batches = iter(_batches(settings, records, iteration))
     metrics: dict[str, float] = {}
     with Summaries(run.folder) as summaries, Interruption() as interruption:

@@ -60,7 +60,12 @@ class GanSettings(Settings):
     precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
     seed: int = setting(0, "Of weights, latents, interpolates and order.", minimum=0)
     classifier: str | None = setting(
-        None, "SVDNet whose second dense layer scores the samples; none if empty."
+        None,
+        "SVDNet whose second dense layer scores the samples; no score if empty.",
+        identity=False,
+    )
+    export: bool = setting(
+        False, "Write the networks of the last checkpoint, and train no further.", identity=False
     )
     checkpoint_every: int = setting(
         500, "Iterations between checkpoints.", minimum=1, identity=False

@@ -1,0 +1,119 @@
+"""Runs everything on the built-in corpus: from sound to explanation, in one command.
+
+    python -m svdam.demo
+
+Runs the other commands as a user would, one after the other, each as its own process with its
+flagfile in flags/demo/. Started again it goes on where it was stopped.
+"""
+
+import dataclasses
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from svdam.core.commands import run_command
+from svdam.core.settings import Settings, define_flags, setting, settings_from_flags
+from svdam.core.validation import InputError
+
+_FLAGFILES = Path("flags/demo")
+_BEST = "runs/demo/selection/best.cfg"
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSettings(Settings):
+    """Settings of the demo."""
+
+    restart: bool = setting(False, "Make all runs anew, not only those that are not finished.")
+
+
+define_flags(DemoSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A command with its flags, and the run folder that it fills."""
+
+    command: str
+    flagfile: str
+    output: str
+    flags: tuple[str, ...] = ()
+
+    def arguments(self) -> list[str]:
+        """The command line, as a user would type it."""
+        return ["-m", f"svdam.{self.command}", f"--flagfile={self.flagfile}", *self.flags]
+
+
+def stages() -> list[Stage]:
+    """All stages, in the order in which the data flows."""
+
+    def own(command: str, name: str) -> Stage:
+        return Stage(command, str(_FLAGFILES / f"{name}.cfg"), f"runs/demo/{name}")
+
+    return [
+        own("prepare_data", "data"),
+        own("train_classifier", "classifier"),
+        own("evaluate_classifier", "evaluation"),
+        own("train_gan", "gan"),
+        own("collect_responses", "responses"),
+        own("maximize_activation", "grid"),
+        own("select_hyperparameters", "selection"),
+        Stage("maximize_activation", _BEST, "runs/demo/am", ("--output=runs/demo/am",)),
+        Stage(
+            "maximize_activation",
+            _BEST,
+            "runs/demo/am_min",
+            ("--direction=min", "--output=runs/demo/am_min"),
+        ),
+        own("make_report", "report"),
+    ]
+
+
+def main() -> None:
+    """Runs all stages and says where the results are."""
+    settings = settings_from_flags(DemoSettings)
+    if not _FLAGFILES.is_dir():
+        raise InputError(f"{_FLAGFILES}: no such folder; run the demo in a checkout of the project")
+    all_stages = stages()
+    started = time.monotonic()
+    for number, stage in enumerate(all_stages, 1):
+        print(f"\n[{number}/{len(all_stages)}] python {shlex.join(stage.arguments())}", flush=True)
+        _run(stage, settings.restart)
+    minutes = (time.monotonic() - started) / 60
+    report = Path("runs/demo/report")
+    print(
+        f"\nThe demo took {minutes:.1f} minutes.\n"
+        f"  report:      {(report / 'index.html').resolve().as_uri()}\n"
+        f"  figures:     {report / 'figures'}\n"
+        f"  sounds:      {report / 'sounds'}\n"
+        f"  TensorBoard: runs/demo\n"
+        f"Look at the curves, images and sounds of all stages with:\n"
+        f"  {Path(sys.executable).parent / 'tensorboard'} --logdir runs/demo --host localhost"
+    )
+
+
+def _run(stage: Stage, restart: bool) -> None:
+    output = Path(stage.output)
+    if restart:
+        _remove(output)
+    elif (output / "complete.json").exists():
+        print(f"done before: {output} (--restart makes it anew)", flush=True)
+        return
+    started = time.monotonic()
+    status = subprocess.run([sys.executable, *stage.arguments()], check=False).returncode
+    if status:
+        raise InputError(f"{stage.command} ended with status {status}; the demo stops here")
+    print(f"took {time.monotonic() - started:.0f} s", flush=True)
+
+
+def _remove(folder: Path) -> None:
+    """Deletes a run folder of an earlier demo, and nothing else."""
+    import shutil
+
+    if (folder / "config.json").exists():
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    run_command(main)
