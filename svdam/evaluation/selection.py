@@ -131,24 +131,22 @@ def rank_configurations(
     is_first = resampled == resampled.min(axis=0)
     first_share = (is_first / is_first.sum(axis=0)).mean(axis=1)
     order = np.argsort(distances, kind="stable")
-    marks = _marks(len(order))
-    rows = []
-    for rank, index in enumerate(order.tolist()):
-        mean, variance = _summary(generated[index])
-        rows.append(
-            RankedConfiguration(
-                rank=rank + 1,
-                index=index,
-                name=names[index],
-                mark=marks[rank],
-                mean=mean,
-                variance=variance,
-                distance=float(distances[index]),
-                distance_low=float(low[index]),
-                distance_high=float(high[index]),
-                first_share=float(first_share[index]),
-            )
+    rows = [
+        RankedConfiguration(
+            rank=rank,
+            index=index,
+            name=names[index],
+            mark=mark,
+            **dict(zip(("mean", "variance"), _summary(generated[index]), strict=True)),
+            distance=float(distances[index]),
+            distance_low=float(low[index]),
+            distance_high=float(high[index]),
+            first_share=float(first_share[index]),
         )
+        for rank, (index, mark) in enumerate(
+            zip(order.tolist(), _marks(len(order)), strict=True), 1
+        )
+    ]
     ahead = float(np.mean(resampled[order[0]] < resampled[order[1]])) if len(order) > 1 else 1.0
     real_mean, real_variance = _summary(real)
     return Ranking(

@@ -5,8 +5,8 @@ No TensorFlow, except for the summaries at the very end.
 
 import csv
 import dataclasses
+import shlex
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,25 @@ from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
-from svdam.evaluation.concept import (
-    CLAIMED_SIGN,
-    band_centers_hz,
-    compare_sets,
-    measure_excerpts,
-)
+from svdam.evaluation.concept import band_centers_hz
 from svdam.evaluation.ranking_table import read_ranking
 from svdam.evaluation.selection import Ranking
+from svdam.explain.report_sets import (
+    add_probabilities,
+    concept_rows,
+    example_set,
+    grid_set,
+    real_set,
+    start_set,
+)
 from svdam.explain.results import (
     AMResults,
     RealResponses,
-    TopExcerpts,
     read_responses,
     read_results,
 )
 from svdam.explain.selection import REALISM_NAME, extreme_responses
 from svdam.report.content import (
-    ConceptRow,
     ExampleSet,
     RankingRow,
     RealismRow,
@@ -111,13 +112,13 @@ def read_content(settings: ReportSettings) -> ReportContent:
             f"--selection: {settings.selection} was made with other --responses (mean "
             f"{ranking.real_mean:.6g}, now {compared.mean():.6g}); run select_hyperparameters anew"
         )
-    start = _start_set(grid)
+    start = start_set(grid)
     configurations = [
-        _grid_set(grid, position, row.rank, row.mark, settings.sounds)
+        grid_set(grid, position, row.rank, row.mark, settings.sounds)
         for position, row in zip(positions, ranking.rows, strict=True)
     ]
     searched = _searched_sets(settings, grid, values[ranking.best.index], configurations[0])
-    _add_probabilities([start, *configurations, *searched.values()], real)
+    add_probabilities([start, *configurations, *searched.values()], real)
     return ReportContent(
         response=grid.response,
         direction=grid.direction,
@@ -125,8 +126,8 @@ def read_content(settings: ReportSettings) -> ReportContent:
         start=start,
         configurations=configurations,
         **searched,
-        highest=_real_set(real, real.highest, "highest"),
-        lowest=_real_set(real, real.lowest, "lowest"),
+        highest=real_set(real, real.highest, "highest"),
+        lowest=real_set(real, real.lowest, "lowest"),
         real_responses=real.responses,
         compared_responses=compared,
         ranking=[_ranking_row(row, values[row.index]) for row in ranking.rows],
@@ -141,54 +142,6 @@ def read_content(settings: ReportSettings) -> ReportContent:
         concept_name=settings.concept,
         provenance=_provenance(settings, grid, real, selection),
     )
-
-
-def concept_rows(
-    start: ExampleSet,
-    maximized: ExampleSet | None,
-    minimized: ExampleSet | None,
-    real: RealResponses,
-    claims: bool,
-) -> list[ConceptRow]:
-    """Section 4.2's measures between the sets that a report compares.
-
-    Args:
-        start: Before the search.
-        maximized: After maximizing, from the same latents.
-        minimized: After minimizing, from the same latents.
-        real: The real excerpts.
-        claims: Whether the response is the one that the paper makes its claims about.
-    """
-    sets = {"start": start, "maximized": maximized, "minimized": minimized}
-    measured = {name: measure_excerpts(s.log_mels) for name, s in sets.items() if s is not None}
-    measured["lowest real"] = measure_excerpts(real.lowest.excerpts)
-    measured["highest real"] = measure_excerpts(real.highest.excerpts)
-    comparisons = [
-        ("start", "maximized", True, 1),
-        ("start", "minimized", True, -1),
-        ("minimized", "maximized", True, 1),
-        ("lowest real", "highest real", False, 0),  # Of these the paper says nothing.
-    ]
-    rows = []
-    for before, after, paired, way in comparisons:
-        sizes = [len(measured[name]["transients"]) for name in (before, after) if name in measured]
-        if len(sizes) < 2 or min(sizes) < 2:
-            continue
-        rows += [
-            ConceptRow(
-                comparison=f"{before} → {after}",
-                measure=effect.measure.replace("_", " ").replace("low band", "low-band"),
-                unit=effect.unit,
-                mean_before=effect.mean_before,
-                mean_after=effect.mean_after,
-                effect_size=effect.effect_size,
-                effect_low=effect.effect_low,
-                effect_high=effect.effect_high,
-                claimed_sign=CLAIMED_SIGN[effect.measure] * way if claims else 0,
-            )
-            for effect in compare_sets(measured[before], measured[after], paired=paired)
-        ]
-    return rows
 
 
 def _positions(grid: AMResults, ranking: Ranking, values: dict[int, tuple]) -> list[int]:
@@ -216,9 +169,15 @@ def _searched_sets(
         name = f"{flag}d"
         folder = getattr(settings, flag)
         if folder:
+            flagfile = shlex.quote(str(Path(settings.selection) / "best.cfg"))
+            make = (
+                f"python -m svdam.maximize_activation --flagfile={flagfile} "
+                f"--direction={direction} --output={shlex.quote(folder)}"
+            )
+            open_run(folder, "maximize_activation", flag, make)
             results = read_results(folder, flag)
             _require_same_search(results, grid, best, direction, flag, folder)
-            found = _example_set(results, 0, name, name, name, range(len(results.seeds)))
+            found = example_set(results, 0, name, name, name, range(len(results.seeds)))
             same = np.allclose(found.responses, best_set.responses, rtol=1e-3, atol=1e-3)
             sets[name] = best_set if same else found
         else:
@@ -250,89 +209,6 @@ def _require_same_search(
         raise InputError(f"--{flag}: {folder} was made with another generator than --grid; {again}")
     if not np.allclose(results.start_responses, grid.start_responses, rtol=1e-3, atol=1e-2):
         raise InputError(f"--{flag}: {folder} explains another classifier than --grid; {again}")
-
-
-def _start_set(grid: AMResults) -> ExampleSet:
-    return ExampleSet(
-        key="start",
-        title="before the search",
-        log_mels=_squeezed(grid.start_examples),
-        responses=grid.start_responses,
-        labels=_seed_labels(grid),
-        mark="start",
-        sounds_of=tuple(range(len(grid.seeds))),
-    )
-
-
-def _grid_set(grid: AMResults, position: int, rank: int, mark: str, sounds: str) -> ExampleSet:
-    heard = range(len(grid.seeds)) if sounds == "all" or mark == "best" else range(0)
-    if mark in ("median", "worst") and not heard:
-        heard = range(min(2, len(grid.seeds)))  # Those of Figure 3.
-    rate, weight, steps = dataclasses.astuple(grid.configurations[position])
-    title = f"#{rank}: rate {rate:g}, λ {weight:g}, {steps} steps"
-    return _example_set(grid, position, f"rank{rank:03d}", title, mark, heard)
-
-
-def _example_set(
-    results: AMResults, position: int, key: str, title: str, mark: str, sounds_of: range
-) -> ExampleSet:
-    return ExampleSet(
-        key=key,
-        title=title,
-        log_mels=_squeezed(results.examples[position]),
-        responses=results.responses[position],
-        labels=_seed_labels(results),
-        log_priors=results.log_priors[position],
-        settings=dataclasses.astuple(results.configurations[position]),
-        mark=mark,
-        history=results.history(position),
-        sounds_of=tuple(sounds_of),
-    )
-
-
-def _real_set(real: RealResponses, top: TopExcerpts, word: str) -> ExampleSet:
-    def label(song: int, first_frame: int) -> str:
-        minutes, seconds = divmod(first_frame / FRONT_END.frames_per_second, 60)
-        return f"{real.song_ids[song]}, {int(minutes)}:{seconds:04.1f}"
-
-    count = len(top.responses)
-    return ExampleSet(
-        key=f"real-{word}",
-        title=f"The {count} real excerpts with the {word} responses",
-        log_mels=top.excerpts,
-        responses=top.responses,
-        labels=[label(*where) for where in zip(top.song, top.first_frame, strict=True)],
-        probabilities=top.probabilities,
-        sounds_of=tuple(range(count)),
-    )
-
-
-def _squeezed(examples: np.ndarray) -> np.ndarray:
-    expected = (FRONT_END.excerpt_frames, FRONT_END.num_mels, 1)
-    if examples.shape[1:] != expected:
-        raise InputError(
-            f"--grid: examples have shape {examples.shape[1:]}, expected {expected}: a report "
-            "shows log-mel excerpts of the paper's front end"
-        )
-    return examples[..., 0]
-
-
-def _seed_labels(results: AMResults) -> list[str]:
-    return [f"seed {seed}" for seed in results.seeds.tolist()]
-
-
-def _add_probabilities(sets: Sequence[ExampleSet | None], real: RealResponses) -> None:
-    """The sigmoid of the response, if the real excerpts show that the response is the logit."""
-
-    def sigmoid(responses: np.ndarray) -> np.ndarray:
-        return 0.5 * (1 + np.tanh(0.5 * np.asarray(responses, dtype=float)))
-
-    for top in (real.highest, real.lowest):
-        if not np.allclose(sigmoid(top.responses), top.probabilities, atol=1e-3):
-            return
-    for one in sets:
-        if one is not None:
-            one.probabilities = sigmoid(one.responses)
 
 
 def _ranking_row(row: Any, values: tuple) -> RankingRow:

@@ -30,7 +30,10 @@ def all_examples(content: ReportContent, levels: Levels) -> str:
         "<p>On the left what the search started from, on the right what it ended with. The log "
         "prior is the logarithm of the latent's probability density: the higher, the less unusual "
         "the generator finds the sound. Sounds: ▶ or Enter plays, the arrow keys go from one to "
-        "the next, Esc stops.</p>"
+        "the next, Esc stops. Where there is no second button the sound was not made; "
+        "<code>make_report --sounds=all</code> makes them all.</p>"
+        '<noscript><p class="note">Without JavaScript only the best configuration is shown; the '
+        "images and sounds of all are in the folders beside this page.</p></noscript>"
         f"{_controls(sets)}"
         f'<ul class="cards" id="example-cards">{"".join(cards)}</ul>'
     )
@@ -83,9 +86,12 @@ def _card(content: ReportContent, one: ExampleSet, index: int, levels: Levels, o
     alt_after = f"After: {label}, {one.title}, {describe(one, index, content.axes)}"
     plays = play(start, index, levels, f"{label}, before", "before")
     plays += play(one, index, levels, f"{label}, {_set_name(one)}", "after")
-    return (
-        f'<li class="card" {attributes}><h4><b>{escape(label)}</b><span>{escape(one.title)}</span>'
-        f'</h4><div class="panels"><div>{spectrogram(start, index, alt_before)}'
-        f"<small>before</small></div><div>{spectrogram(one, index, alt_after)}"
-        f'<small>after</small></div></div>{facts(shown)}<p class="plays">{plays}</p></li>\n'
+    inside = (
+        f"<h4><b>{escape(label)}</b><span>{escape(one.title)}</span></h4>"
+        f'<div class="panels"><div>{spectrogram(start, index, alt_before)}<small>before</small>'
+        f"</div><div>{spectrogram(one, index, alt_after)}<small>after</small></div></div>"
+        f'{facts(shown)}<p class="plays">{plays}</p>'
     )
+    if one is not content.best:  # A template costs nothing until the script shows its card.
+        inside = f"<template>{inside}</template>"
+    return f'<li class="card" {attributes}>{inside}</li>\n'

@@ -13,10 +13,13 @@
   byId("common-scale").addEventListener("change", (event) => {
     const ending = event.target.checked ? "-common.png" : ".png";
     root.dataset.scale = event.target.checked ? "common" : "own";
-    for (const image of document.querySelectorAll("img[data-scales]")) {
+    rescale(document, ending);
+  });
+  const rescale = (within, ending) => {
+    for (const image of within.querySelectorAll("img[data-scales]")) {
       image.src = image.getAttribute("src").replace(/(-common)?\.png$/, ending);
     }
-  });
+  };
 
   // One player for all sounds: thousands of audio elements would make the page slow.
   const player = byId("player");
@@ -33,10 +36,14 @@
     link.setAttribute("aria-pressed", String(playing));
   };
   const stop = () => { player.pause(); if (current) show(current, false); };
-  for (const link of document.querySelectorAll("a.play")) {
-    link.setAttribute("role", "button");
-    link.setAttribute("aria-pressed", "false");
-  }
+  // Without this script the links open their WAV files; with it they are buttons.
+  const arm = (within) => {
+    for (const link of within.querySelectorAll("a.play")) {
+      link.setAttribute("role", "button");
+      link.setAttribute("aria-pressed", "false");
+    }
+  };
+  arm(document);
   const toggle = (link) => {
     if (current === link && !player.paused) { stop(); return; }
     stop();
@@ -71,6 +78,23 @@
   const list = byId("example-cards");
   if (!list) return;
   const cards = [...list.children];
+  // Most cards are templates until they come near the window: 1350 of them stay light.
+  const fill = (card) => {
+    const template = card.querySelector(":scope > template");
+    if (!template) return;
+    if (root.dataset.scale === "common") rescale(template.content, "-common.png");
+    arm(template.content);
+    template.replaceWith(template.content);
+  };
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries) {
+        if (entry.isIntersecting) { watcher.unobserve(entry.target); fill(entry.target); }
+      }
+    },
+    { rootMargin: "1000px" },
+  );
+  for (const card of cards) watcher.observe(card);
   const filters = [...document.querySelectorAll("select[data-filter]")];
   const order = byId("sort");
   const update = () => {

@@ -116,6 +116,11 @@ def test_run_of_another_configuration(runs, tmp_path):
         read_content(settings(runs, minimize=str(tmp_path / "other")))
 
 
+def test_missing_run_is_answered_with_the_command_that_makes_it(runs):
+    with pytest.raises(InputError, match=r"--minimize: .*best\.cfg --direction=min --output="):
+        read_content(settings(runs, minimize=str(runs / "missing")))
+
+
 def test_selection_of_another_grid(runs, tmp_path):
     write_search(tmp_path / "grid", means={BEST: 3.0})
     with pytest.raises(InputError, match=r"--selection: ranks .* run select_hyperparameters"):
