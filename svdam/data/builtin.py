@@ -96,7 +96,7 @@ def _locked_cache(settings: CorpusSettings) -> Iterator[Path]:
     folder = cache_folder() / f"builtin-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "w")  # noqa: SIM115
+        lock = open(folder / ".lock", "a")  # noqa: SIM115
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror}); set SVDAM_CACHE to another folder"

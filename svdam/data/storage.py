@@ -14,6 +14,7 @@ import functools
 import os
 import shutil
 import tempfile
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +29,9 @@ def is_remote(path: str | os.PathLike) -> bool:
 
 
 def join(folder: str | os.PathLike, *names: str) -> str:
-    """``folder/name/...``, for both kinds of path."""
+    """``folder/name/...``, for both kinds of path; names in web addresses are quoted."""
+    if str(folder).startswith(("http://", "https://")):
+        names = tuple(urllib.parse.quote(name) for name in names)
     if is_remote(folder):
         return "/".join([str(folder).rstrip("/"), *names])
     return os.path.join(folder, *names)
