@@ -43,7 +43,7 @@ def log_mels_to_audio(
     num_iterations: int = GRIFFIN_LIM_ITERATIONS,
     front_end: FrontEnd = FRONT_END,
 ) -> np.ndarray:
-    """Resynthesises a batch: (batch, frames, num_mels) to (batch, samples); see log_mel_to_audio."""
+    """Resynthesises (batch, frames, num_mels) as (batch, samples); see `log_mel_to_audio`."""
     magnitudes = log_mels_to_magnitudes(log_mels, front_end)
     samples = _griffin_lim(magnitudes, num_iterations, front_end)
     peak = np.abs(samples).max(axis=1, keepdims=True, initial=0)
@@ -106,14 +106,14 @@ def _griffin_lim(magnitudes: np.ndarray, num_iterations: int, front_end: FrontEn
 def _overlap_add(frames: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     """Adds (..., frames, window_length) at their places: (..., samples)."""
     num_frames = frames.shape[-2]
-    samples = np.zeros(frames.shape[:-2] + (front_end.num_samples(num_frames),))
+    samples = np.zeros((*frames.shape[:-2], front_end.num_samples(num_frames)))
     # Every fourth frame does not touch its like (hop 315, window 1024): add them in one go.
     stride = -(-front_end.window_length // front_end.hop_length)
     for first in range(min(stride, num_frames)):
         group = frames[..., first::stride, :]
         count, spread = group.shape[-2], stride * front_end.hop_length
         padding = [(0, 0)] * (group.ndim - 1) + [(0, spread - front_end.window_length)]
-        joined = np.pad(group, padding).reshape(group.shape[:-2] + (count * spread,))
+        joined = np.pad(group, padding).reshape((*group.shape[:-2], count * spread))
         start = first * front_end.hop_length
         length = min(joined.shape[-1], samples.shape[-1] - start)
         samples[..., start : start + length] += joined[..., :length]

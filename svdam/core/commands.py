@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from svdam.core.validation import InputError, one_line
@@ -16,6 +17,7 @@ def run_command(main: Callable[[], None]) -> None:
     from absl import app
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.showwarning = _show_warning
 
     def guarded(argv: Sequence[str]) -> None:
         if len(argv) > 1:
@@ -32,6 +34,11 @@ def run_command(main: Callable[[], None]) -> None:
             sys.exit(128 + signal.SIGINT)
 
     app.run(guarded)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning is one line; where in the code it was raised helps nobody who runs a command."""
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _fail(message: str) -> None:

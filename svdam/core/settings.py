@@ -145,6 +145,7 @@ def define_flags(settings_class: type[Settings]) -> None:
     """Defines one absl flag for each setting. For commands only: libraries never call it."""
     from absl import flags
 
+    flags.disclaim_key_flags()  # They are the command's: its --help shows them.
     hints = typing.get_type_hints(settings_class)
     for field in dataclasses.fields(settings_class):
         kind, _ = _value_type(hints[field.name])

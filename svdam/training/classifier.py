@@ -14,8 +14,10 @@ from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
+from svdam.data.augmentation import SpectralAugmentation
 from svdam.data.excerpts import labelled_batches
 from svdam.data.records import Records
+from svdam.data.spectra import open_spectra
 from svdam.evaluation.detection import evaluate
 from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor, singing_probability
@@ -114,9 +116,7 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
     )
     step = checkpoints.restore()
     num_steps = settings.num_epochs * settings.epoch_batches
-    batches = iter(
-        labelled_batches(records, batch_size=settings.batch_size, seed=settings.seed, start=step)
-    )
+    batches = iter(_batches(settings, records, step))
     with Summaries(run.folder) as summaries, Interruption() as interruption:
         validation = _Validation(records, settings)
         if step == 0:
@@ -150,6 +150,16 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                 interruption.raise_if_requested()
     save_model(classifier, run.folder / "classifier_last.keras")
     return {"steps": step, "best_epoch": best.epoch, "validation_error": best.error}
+
+
+def _batches(settings: ClassifierSettings, records: Records, start: int) -> tf.data.Dataset:
+    """Training batches from number ``start`` on, augmented if asked for."""
+    options = {"batch_size": settings.batch_size, "seed": settings.seed, "start": start}
+    if not settings.augment:
+        return labelled_batches(records, **options)
+    source = open_spectra(records, audio=settings.audio)
+    augmentation = SpectralAugmentation(records.front_end)
+    return labelled_batches(source, augmentation=augmentation, **options)
 
 
 class _Best:

@@ -24,7 +24,14 @@ class ClassifierSettings(Settings):
     momentum: float = setting(0.95, "Nesterov momentum.", minimum=0, maximum=0.9999)
     low_target: float = setting(0.02, "Target of frames without singing.", minimum=0, maximum=0.5)
     high_target: float = setting(0.98, "Target of frames with singing.", minimum=0.5, maximum=1)
-    augment: bool = setting(True, "Stretch, shift pitch and filter the training excerpts.")
+    augment: bool = setting(
+        True, "Stretch, shift pitch and filter the training excerpts; needs the songs' sound."
+    )
+    audio: str | None = setting(
+        None,
+        "Folder of the sound that the records were made from, if it was moved since.",
+        identity=False,
+    )
     num_outputs: int = setting(1, "Output neurons: 1, or 2 with softmax.", minimum=1, maximum=2)
     precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
     seed: int = setting(0, "Of weights, dropout, excerpts and augmentation.", minimum=0)

@@ -1,0 +1,153 @@
+"""The networks against Tables 1, 2 and 4, layer by layer."""
+
+import keras
+import numpy as np
+import pytest
+
+from svdam.core.validation import InputError
+from svdam.models.classifier import build_svdnet
+from svdam.models.critic import build_critic
+from svdam.models.generator import build_generator
+
+
+def shapes(model, *names):
+    return [tuple(model.get_layer(name).output.shape[1:]) for name in names]
+
+
+def kernels(model, *names):
+    return [tuple(model.get_layer(name).kernel.shape) for name in names]
+
+
+def test_svdnet_is_table_4():
+    model = build_svdnet()
+    assert model.input_shape == (None, 115, 80, 1) and model.output_shape == (None, 1)
+    assert shapes(model, "conv1", "conv2", "pool1", "conv3", "conv4", "pool2", "fc1", "fc2") == [
+        (113, 78, 64),
+        (111, 76, 32),
+        (37, 25, 32),
+        (35, 23, 128),
+        (33, 21, 64),
+        (11, 7, 64),
+        (256,),
+        (64,),
+    ]
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 1_408_225
+    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert [layer.rate for layer in dropouts] == [0.5] * 3
+    # Each before a dense layer.
+    names = [layer.name for layer in model.layers]
+    assert [names[names.index(d.name) + 1] for d in dropouts] == ["fc1_pre", "fc2_pre", "logit"]
+    slopes = {float(v.negative_slope) for v in model.layers if hasattr(v, "negative_slope")}
+    assert len(slopes) == 1 and slopes.pop() == pytest.approx(0.01)
+    assert model.get_layer("logit").activation is keras.activations.linear
+
+
+def test_svdnet_starts_orthogonal():
+    kernel = build_svdnet().get_layer("fc2_pre").kernel.numpy()
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(64), atol=1e-5)
+
+
+def test_svdnet_with_two_outputs():
+    model = build_svdnet(num_outputs=2)
+    assert model.output_shape == (None, 2)
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 1_408_290
+
+
+def test_generator_is_table_1():
+    model = build_generator()
+    assert model.input_shape == (None, 128) and model.output_shape == (None, 115, 80, 1)
+    assert model.count_params() == 1_339_201
+    assert shapes(model, "dense", "reshape", "up1", "up2", "up3", "up4", "out", "crop") == [
+        (5120,),
+        (8, 5, 128),
+        (16, 10, 64),
+        (32, 20, 32),
+        (64, 40, 16),
+        (128, 80, 8),
+        (128, 80, 1),
+        (115, 80, 1),
+    ]
+    assert kernels(model, "up1", "up2", "up3", "up4", "out") == [
+        (5, 10, 64, 128),
+        (5, 20, 32, 64),
+        (5, 20, 16, 32),
+        (5, 20, 8, 16),
+        (5, 5, 8, 1),
+    ]
+
+
+@pytest.mark.parametrize(("preset", "parameters"), [("full_band", 1_428_801), ("square", 932_801)])
+def test_other_presets_have_the_released_size(preset, parameters):
+    assert build_generator(preset).count_params() == parameters
+
+
+def test_unknown_preset_is_refused():
+    with pytest.raises(InputError, match="'wide', expected one of 'paper', 'full_band', 'square'"):
+        build_generator("wide")
+
+
+def test_generator_crops_six_frames_before_and_seven_after():
+    model = build_generator()
+    latents = np.random.RandomState(0).normal(size=(2, 128))
+    whole = keras.Model(model.input, model.get_layer("out").output)(latents)
+    np.testing.assert_array_equal(model(latents), whole[:, 6:121])
+
+
+def test_generator_never_goes_below_the_floor():
+    model = build_generator()
+    model.get_layer("out").bias.assign([np.log(1e-7)])
+    output = np.asarray(model(100 * np.random.RandomState(0).normal(size=(4, 128))))
+    floor = np.float32(np.log(1e-7))
+    assert output.min() == floor and (output == floor).any() and (output > floor).any()
+
+
+def test_critic_is_table_2():
+    model = build_critic()
+    assert model.input_shape == (None, 115, 80, 1) and model.output_shape == (None, 1)
+    assert model.count_params() == 2_890_720
+    assert shapes(model, "pad", "conv1", "conv2", "conv3", "conv4", "flatten") == [
+        (128, 80, 1),
+        (64, 40, 32),
+        (32, 20, 64),
+        (16, 10, 128),
+        (8, 5, 256),
+        (10240,),
+    ]
+    assert kernels(model, "conv1", "conv2", "conv3", "conv4") == [
+        (5, 80, 1, 32),
+        (5, 40, 32, 64),
+        (5, 20, 64, 128),
+        (5, 10, 128, 256),
+    ]
+    assert not model.get_layer("score").use_bias
+
+
+def test_critic_pads_six_frames_before_and_seven_after():
+    model = build_critic()
+    clips = np.random.RandomState(0).normal(size=(1, 115, 80, 1)).astype(np.float32)
+    padded = np.asarray(keras.Model(model.input, model.get_layer("pad").output)(clips))
+    np.testing.assert_array_equal(padded[:, 6:121], clips)
+    assert not padded[:, :6].any() and not padded[:, 121:].any()
+
+
+def test_standardisation_is_inside_svdnet():
+    rng = np.random.RandomState(0)
+    mean, std = rng.normal(size=80), rng.uniform(0.5, 2, 80)
+    raw = rng.normal(size=(2, 115, 80, 1)).astype(np.float32)
+    inside, outside = build_svdnet(mean, std), build_svdnet()
+    outside.set_weights(inside.get_weights())
+    standardised = (raw - mean[:, None]) / std[:, None]
+    np.testing.assert_allclose(inside(raw), outside(standardised), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        (np.zeros(79), None, r"mean: found shape \(79,\), expected \(80,\)"),
+        (None, np.zeros(80), "std: band 0 is 0, expected more than 0"),
+        (np.full(80, np.inf), None, "mean: holds values that are not finite"),
+    ],
+)
+def test_bad_statistics_are_refused(mean, std, message):
+    with pytest.raises(InputError, match=message):
+        build_svdnet(mean, std)
