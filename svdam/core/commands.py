@@ -1,6 +1,7 @@
 """What every command does around its one library call."""
 
 import os
+import re
 import signal
 import sys
 import warnings
@@ -32,8 +33,22 @@ def run_command(main: Callable[[], None]) -> None:
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
+        except Exception as error:
+            # What goes wrong inside tf.data comes out as an error of TensorFlow's with our text.
+            inner = re.search(r"InputError: (.+)", str(error))
+            if not inner:
+                raise
+            _fail(inner[1])
 
-    app.run(guarded)
+    try:
+        app.run(guarded)
+    except SystemExit as exit_:
+        # After it has used an object store, tensorflow-io aborts the interpreter's own exit.
+        if "tensorflow_io" in sys.modules:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exit_.code if isinstance(exit_.code, int) else 1 if exit_.code else 0)
+        raise
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
