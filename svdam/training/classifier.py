@@ -63,19 +63,32 @@ class ClassifierTrainer:
             settings.learning_rate, momentum=settings.momentum, nesterov=True
         )
         self.optimizer.build(classifier.trainable_variables)
+        self._dropout_seeds = [
+            layer.seed_generator.state
+            for layer in classifier.layers
+            if isinstance(layer, keras.layers.Dropout)
+        ]
 
     @tf.function
-    def step(self, excerpts: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def step(
+        self, excerpts: tf.Tensor, labels: tf.Tensor, number: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """One step of gradient descent.
 
         Args:
             excerpts: (batch, 115, 80, 1) raw log-mel.
             labels: (batch,) float32, 0 or 1.
+            number: Of the step, int64: dropout depends on it and the seed alone, so that a training
+                that goes on drops what it would have dropped.
 
         Returns:
             Scalars ``loss`` and ``error`` (share of wrong decisions at probability 0.5).
         """
         settings, variables = self._settings, self.classifier.trainable_variables
+        for layer, state in enumerate(self._dropout_seeds):
+            state.assign(
+                tf.cast([settings.seed * len(self._dropout_seeds) + layer, number], tf.uint32)
+            )
         with tf.GradientTape() as tape:
             logits = tf.cast(self.classifier(excerpts, training=True), tf.float32)
             loss = classification_loss(logits, labels, settings.low_target, settings.high_target)
@@ -128,7 +141,9 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                 epoch = step // settings.epoch_batches
                 rate = settings.learning_rate * settings.learning_rate_decay**epoch
                 trainer.optimizer.learning_rate.assign(rate)
-                window.append(_finite(trainer.step(*next(batches)), step))
+                window.append(
+                    _finite(trainer.step(*next(batches), tf.constant(step, tf.int64)), step)
+                )
                 step += 1
                 bar.update()
                 epoch_ends = step % settings.epoch_batches == 0
