@@ -1,0 +1,82 @@
+"""Commands as a newcomer types them: help, and one clear line for what is wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = {
+    "prepare_data": "data",
+    "train_classifier": "classifier",
+    "evaluate_classifier": "evaluation",
+    "train_gan": "gan",
+    "collect_responses": "responses",
+    "maximize_activation": "grid",
+    "select_hyperparameters": "selection",
+    "make_report": "report",
+}
+
+
+@pytest.fixture(scope="module")
+def run(request):
+    def run_command(command, *flags, cwd=None):
+        return subprocess.run(
+            [sys.executable, "-m", f"svdam.{command}", *flags],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=cwd or request.config.rootpath,
+        )
+
+    return run_command
+
+
+def refusal(result):
+    """The one line of a refusal."""
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, result.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize(("command", "stage"), [*COMMANDS.items(), ("demo", None)])
+def test_help_explains_every_flag(run, command, stage, request):
+    result = run(command, "--help")
+    assert result.returncode in (0, 1) and "Traceback" not in result.stderr
+    for name in ("gan", "am") if stage == "gan" else (stage,) if stage else ():
+        path = request.config.rootpath / "flags" / f"{name}.cfg"
+        flags = [
+            line.split("=")[0].lstrip("-").removeprefix("no")
+            for line in path.read_text().splitlines()
+            if line.startswith("--")
+        ]
+        if name != "am":
+            for flag in flags:
+                assert f"--{flag}" in result.stdout or f"]{flag}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "message"),
+    [
+        ("train_gan", ["--batch_size=0"], "--batch_size: found 0, expected at least 1"),
+        ("train_gan", ["stray"], "unexpected argument 'stray'"),
+        ("train_gan", ["--records=/nowhere"], "--records: /nowhere does not exist; make it with"),
+        ("train_classifier", ["--momentum=nan"], "--momentum: found nan"),
+        ("maximize_activation", ["--seeds=x"], "--seeds: cannot read 'x'"),
+        ("maximize_activation", ["--generator=none.keras"], "none.keras does not exist; make it"),
+        ("select_hyperparameters", ["--grid=/nowhere"], "--grid: /nowhere does not exist"),
+        ("make_report", ["--grid=/nowhere"], "--grid: /nowhere does not exist"),
+        ("prepare_data", ["--dataset=folder", "--data_dir=/nowhere"], "/nowhere"),
+    ],
+)
+def test_refusals_are_one_line(run, command, flags, message, tmp_path):
+    output = [] if "stray" in flags else [f"--output={tmp_path / 'run'}"]
+    assert message in refusal(run(command, *output, *flags))
+
+
+@pytest.mark.parametrize("flag", ["--no_such_flag=1", "--batch_size=many"])
+def test_flag_errors_keep_the_message_of_absl(run, flag):
+    result = run("train_gan", flag)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "FATAL Flags parsing error" in result.stderr
