@@ -3,23 +3,39 @@
 Section 4.2 resynthesises examples. As the authors' code does: undo the logarithm, go back to linear
 frequency with the filterbank's pseudo-inverse, set what became negative to zero (nothing is left
 above 8 kHz, where no filter reaches), find phases by 100 iterations of Griffin & Lim (1984).
+
+Two options sound better and leave the paper's path: ``inversion="nnls"`` looks for magnitudes that
+are not negative in the first place (least squares, librosa), and ``momentum`` above 0 is the fast
+Griffin-Lim algorithm of Perraudin, Balazs & Soendergaard (WASPAA 2013). docs/concepts.md gives
+their measured errors on real recordings.
 """
 
 import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import scipy.fft
 
-from svdam.audio.log_mel import mel_filterbank
+from svdam.audio.log_mel import log_mel_spectrogram, mel_filterbank
 from svdam.core.config import FRONT_END, FrontEnd
-from svdam.core.validation import require_finite, require_log_mel
+from svdam.core.validation import InputError, quoted_list, require_finite, require_log_mel
 
 GRIFFIN_LIM_ITERATIONS = 100
+INVERSIONS = ("pseudo_inverse", "nnls")
+"""Ways from mel bands back to linear frequency; the first is the paper's."""
+
+ROUND_TRIP_RANGE_DB = 60.0
+"""`round_trip_error_db` counts what is further below an excerpt's maximum as so far below it."""
+
+_DB_PER_NEPER = 20 / np.log(10)
 
 
 def log_mel_to_audio(
     log_mel: np.ndarray,
     num_iterations: int = GRIFFIN_LIM_ITERATIONS,
     front_end: FrontEnd = FRONT_END,
+    **options,
 ) -> np.ndarray:
     """Resynthesises one log-mel spectrogram.
 
@@ -27,45 +43,110 @@ def log_mel_to_audio(
         log_mel: (frames, num_mels) natural logarithm of mel magnitudes.
         num_iterations: Iterations of Griffin and Lim's algorithm.
         front_end: Front-end settings.
+        **options: ``inversion`` and ``momentum``, as `log_mels_to_audio`.
 
     Returns:
         (samples,) float32 at ``front_end.sample_rate``, scaled to a peak of 1 (silence stays 0).
 
     Raises:
-        InputError: If the shape is wrong or a value is not finite.
+        InputError: If the shape is wrong, a value is not finite, or an option is out of range.
     """
     log_mel = require_log_mel(log_mel, front_end.num_mels)
-    return log_mels_to_audio(log_mel[np.newaxis], num_iterations, front_end)[0]
+    return log_mels_to_audio(log_mel[np.newaxis], num_iterations, front_end, **options)[0]
 
 
 def log_mels_to_audio(
     log_mels: np.ndarray,
     num_iterations: int = GRIFFIN_LIM_ITERATIONS,
     front_end: FrontEnd = FRONT_END,
+    *,
+    inversion: str = "pseudo_inverse",
+    momentum: float = 0.0,
 ) -> np.ndarray:
-    """Resynthesises (batch, frames, num_mels) as (batch, samples); see `log_mel_to_audio`."""
-    magnitudes = log_mels_to_magnitudes(log_mels, front_end)
-    samples = _griffin_lim(magnitudes, num_iterations, front_end)
-    peak = np.abs(samples).max(axis=1, keepdims=True, initial=0)
-    return (samples / np.where(peak > 0, peak, 1)).astype(np.float32)
+    """Resynthesises a batch, one sound a thread.
+
+    Args:
+        log_mels: (batch, frames, num_mels) natural logarithm of mel magnitudes.
+        num_iterations: Iterations of Griffin and Lim's algorithm.
+        front_end: Front-end settings.
+        inversion: One of `INVERSIONS`.
+        momentum: 0 for Griffin and Lim's algorithm, as the paper; 0.99 for the fast variant.
+
+    Returns:
+        (batch, samples) float32; see `log_mel_to_audio`. A sound does not depend on its batch.
+
+    Raises:
+        InputError: As `log_mel_to_audio`.
+    """
+    if not 0 <= momentum < 1:
+        raise InputError(f"momentum: found {momentum!r}, expected 0 to less than 1")
+    magnitudes = log_mels_to_magnitudes(log_mels, front_end, inversion)
+    with ThreadPoolExecutor(max(1, min(len(magnitudes), len(os.sched_getaffinity(0))))) as threads:
+        sounds = list(
+            threads.map(
+                lambda one: _griffin_lim(one, num_iterations, front_end, momentum), magnitudes
+            )
+        )
+    if not sounds:
+        return np.zeros((0, front_end.num_samples(magnitudes.shape[1])), np.float32)
+    return np.stack(sounds)
 
 
-def log_mels_to_magnitudes(log_mels: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
-    """Linear-frequency magnitudes by the filterbank's pseudo-inverse.
+def log_mels_to_magnitudes(
+    log_mels: np.ndarray,
+    front_end: FrontEnd = FRONT_END,
+    inversion: str = "pseudo_inverse",
+) -> np.ndarray:
+    """Linear-frequency magnitudes, by the filterbank's pseudo-inverse or by least squares.
 
     Args:
         log_mels: (batch, frames, num_mels).
         front_end: Front-end settings.
+        inversion: One of `INVERSIONS`.
 
     Returns:
         (batch, frames, window_length // 2 + 1) float64, not negative. Values at the floor of the
         logarithm are taken as silence.
+
+    Raises:
+        InputError: If a value is not finite, or there is no such inversion.
     """
+    if inversion not in INVERSIONS:
+        raise InputError(
+            f"inversion: found {inversion!r}, expected one of {quoted_list(INVERSIONS)}"
+        )
     log_mels = np.asarray(log_mels, np.float64)
     require_finite(log_mels, "log-mel")
     mel = np.exp(np.minimum(log_mels, 50.0))  # exp(50) is far beyond any sound; no overflow.
     mel[log_mels <= front_end.silence + 1e-6] = 0
-    return np.maximum(mel @ _inverse_filterbank(front_end), 0)
+    if inversion == "pseudo_inverse":
+        return np.maximum(mel @ _inverse_filterbank(front_end), 0)
+    return np.stack([_least_squares(one, front_end) for one in mel])
+
+
+def round_trip_error_db(
+    log_mel: np.ndarray, samples: np.ndarray, front_end: FrontEnd = FRONT_END
+) -> float:
+    """Mean difference in dB between a log-mel spectrogram and that of its resynthesised sound.
+
+    The level, which a sound of peak 1 cannot keep, is matched first: by the median difference of
+    the cells within half the range. Cells more than `ROUND_TRIP_RANGE_DB` below the maximum count
+    as so far below it on both sides.
+
+    Args:
+        log_mel: (frames, num_mels).
+        samples: (samples,) what `log_mel_to_audio` made of it.
+        front_end: Front-end settings.
+
+    Returns:
+        Mean absolute difference over all cells, in dB of magnitude.
+    """
+    wanted = np.asarray(log_mel, np.float64) * _DB_PER_NEPER
+    found = log_mel_spectrogram(samples, front_end) * _DB_PER_NEPER
+    loud = wanted > wanted.max() - ROUND_TRIP_RANGE_DB / 2
+    found = found + np.median((wanted - found)[loud])
+    floor = wanted.max() - ROUND_TRIP_RANGE_DB
+    return float(np.abs(np.maximum(found, floor) - np.maximum(wanted, floor)).mean())
 
 
 @functools.lru_cache(maxsize=8)
@@ -77,44 +158,77 @@ def _inverse_filterbank(front_end: FrontEnd) -> np.ndarray:
     return inverse
 
 
-def _griffin_lim(magnitudes: np.ndarray, num_iterations: int, front_end: FrontEnd) -> np.ndarray:
-    """Signals whose STFT magnitudes come close to ``magnitudes``, (batch, frames, bins).
+def _least_squares(mel: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """(frames, bins) magnitudes >= 0 whose mel spectrum is closest to ``mel``, (frames, mels)."""
+    import librosa
+
+    filterbank = mel_filterbank(front_end)
+    num_bins = int(np.flatnonzero(filterbank.any(axis=1))[-1]) + 1  # No filter reaches further.
+    # The solver stops by absolute tolerances: louder input is solved more exactly, and more slowly.
+    # With a maximum of 30 the fit is 5 times better than the pseudo-inverse's; 1000 takes 10 times
+    # as long and brings the round trip another 0.1 dB.
+    scale = max(mel.max(initial=0), 1e-30) / 30
+    found = np.zeros((len(mel), len(filterbank)))
+    found[:, :num_bins] = librosa.util.nnls(filterbank[:num_bins].T, mel.T / scale).T * scale
+    return found
+
+
+def _griffin_lim(
+    magnitudes: np.ndarray, num_iterations: int, front_end: FrontEnd, momentum: float
+) -> np.ndarray:
+    """A signal of peak 1 whose STFT magnitudes come close to ``magnitudes``, (frames, bins).
 
     Uses the front end's own framing (no centre padding), so that analysing the result again gives
-    as many frames. Phases start from a fixed seed: the same input sounds the same.
+    as many frames. Phases start from a fixed seed: the same input sounds the same. Single precision
+    halves the time; its rounding is far below what Griffin-Lim leaves undone.
     """
-    window = np.hanning(front_end.window_length)
-    overlap = _overlap_add(
-        np.broadcast_to(window**2, magnitudes.shape[1:2] + window.shape), front_end
-    )
+    peak = magnitudes.max(initial=0)
+    if peak <= 0:
+        return np.zeros(front_end.num_samples(len(magnitudes)), np.float32)
+    magnitudes = (magnitudes / peak).astype(np.float32)
+    window = np.hanning(front_end.window_length).astype(np.float32)
+    overlap_add = _OverlapAdd(len(magnitudes), front_end)
+    overlap = overlap_add(np.broadcast_to(window**2, (len(magnitudes), len(window)))).copy()
     # At the very ends the window is nearly zero; there is nothing to be divided back.
-    overlap = np.maximum(overlap, 1e-3 * overlap.max(initial=1e-12))
+    overlap = np.maximum(overlap, 1e-3 * overlap.max())
 
     def synthesise(spectra: np.ndarray) -> np.ndarray:
-        frames = np.fft.irfft(spectra, n=front_end.window_length, axis=-1) * window
-        return _overlap_add(frames, front_end) / overlap
+        frames = scipy.fft.irfft(spectra, n=front_end.window_length, axis=-1)
+        frames *= window
+        return overlap_add(frames) / overlap
 
-    phases = np.random.RandomState(0).uniform(-np.pi, np.pi, magnitudes.shape[1:])
-    samples = synthesise(magnitudes * np.exp(1j * phases))
+    phases = np.random.RandomState(0).uniform(-np.pi, np.pi, magnitudes.shape)
+    samples = synthesise((magnitudes * np.exp(1j * phases)).astype(np.complex64))
+    previous = None
     for _ in range(num_iterations):
-        frames = np.lib.stride_tricks.sliding_window_view(samples, front_end.window_length, axis=-1)
-        spectra = np.fft.rfft(frames[:, :: front_end.hop_length] * window, axis=-1)
-        samples = synthesise(magnitudes * spectra / np.maximum(np.abs(spectra), 1e-12))
-    return samples
+        frames = np.lib.stride_tricks.sliding_window_view(samples, front_end.window_length)
+        spectra = scipy.fft.rfft(frames[:: front_end.hop_length] * window, axis=-1)
+        ahead = spectra
+        if momentum and previous is not None:
+            ahead = spectra + np.float32(momentum) * (spectra - previous)
+        previous = spectra
+        norms = np.sqrt(np.square(ahead.real) + np.square(ahead.imag))
+        samples = synthesise(ahead * (magnitudes / np.maximum(norms, 1e-15)))
+    return samples / max(np.abs(samples).max(), 1e-30)
 
 
-def _overlap_add(frames: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """Adds (..., frames, window_length) at their places: (..., samples)."""
-    num_frames = frames.shape[-2]
-    samples = np.zeros((*frames.shape[:-2], front_end.num_samples(num_frames)))
-    # Every fourth frame does not touch its like (hop 315, window 1024): add them in one go.
-    stride = -(-front_end.window_length // front_end.hop_length)
-    for first in range(min(stride, num_frames)):
-        group = frames[..., first::stride, :]
-        count, spread = group.shape[-2], stride * front_end.hop_length
-        padding = [(0, 0)] * (group.ndim - 1) + [(0, spread - front_end.window_length)]
-        joined = np.pad(group, padding).reshape((*group.shape[:-2], count * spread))
-        start = first * front_end.hop_length
-        length = min(joined.shape[-1], samples.shape[-1] - start)
-        samples[..., start : start + length] += joined[..., :length]
-    return samples
+class _OverlapAdd:
+    """Adds (frames, window_length) at their places: (samples,), in a buffer that is used again."""
+
+    def __init__(self, num_frames: int, front_end: FrontEnd):
+        self._window_length, self._hop_length = front_end.window_length, front_end.hop_length
+        # Every fourth frame does not touch its like (hop 315, window 1024): add them in one go.
+        self._stride = -(-front_end.window_length // front_end.hop_length)
+        self._num_samples = front_end.num_samples(num_frames)
+        span = self._stride * self._hop_length
+        self._buffer = np.zeros((-(-num_frames // self._stride) + 1) * span, np.float32)
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        span = self._stride * self._hop_length
+        self._buffer[:] = 0
+        for first in range(min(self._stride, len(frames))):
+            group = frames[first :: self._stride]
+            start = first * self._hop_length
+            places = self._buffer[start : start + len(group) * span].reshape(len(group), span)
+            places[:, : self._window_length] += group
+        return self._buffer[: self._num_samples]
