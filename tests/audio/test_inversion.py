@@ -96,7 +96,7 @@ def test_least_squares_keeps_what_the_pseudo_inverse_loses(log_mel):
         magnitudes = log_mels_to_magnitudes(log_mel[np.newaxis], inversion=inversion)[0]
         assert magnitudes.min() >= 0 and magnitudes.shape == (115, 513)
         errors[inversion] = np.linalg.norm(magnitudes @ mel_filterbank() - mel)
-    assert errors["nnls"] < 0.5 * errors["pseudo_inverse"]
+    assert errors["nnls"] < 0.3 * errors["pseudo_inverse"]
     # The level does not matter: librosa's solver stops by absolute tolerances.
     quiet = log_mels_to_magnitudes(log_mel[np.newaxis, :5] - 9, inversion="nnls")
     loud = log_mels_to_magnitudes(log_mel[np.newaxis, :5], inversion="nnls")
