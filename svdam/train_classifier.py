@@ -19,9 +19,11 @@ def main() -> None:
     from svdam.core.runs import start_run
     from svdam.data.builtin import resolve_records
     from svdam.data.records import open_records
-    from svdam.training.classifier import train_classifier
 
     records = open_records(resolve_records(settings.records))
+
+    from svdam.training.classifier import train_classifier
+
     inputs = {"records_fingerprint": records.fingerprint}
     with start_run(settings.output, "train_classifier", settings, inputs) as run:
         summary = train_classifier(settings, records, run)

@@ -20,10 +20,12 @@ def main() -> None:
     from svdam.data.builtin import resolve_records
     from svdam.data.records import open_records
     from svdam.models.loading import load_model
-    from svdam.training.gan import train_gan
 
     records = open_records(resolve_records(settings.records))
     classifier = settings.classifier and load_model(settings.classifier, "classifier")
+
+    from svdam.training.gan import train_gan
+
     with start_run(
         settings.output, "train_gan", settings, {"records_fingerprint": records.fingerprint}
     ) as run:

@@ -4,8 +4,6 @@ import os
 import zipfile
 from pathlib import Path
 
-import keras
-
 from svdam.core.runs import default_command_line, open_run
 from svdam.core.validation import InputError, one_line
 
@@ -28,7 +26,9 @@ def load_model(path: str | os.PathLike, flag: str, expected_input: tuple | None 
     Raises:
         InputError: If it is missing, no model, holds code, or takes another input.
     """
-    path = model_path(path, flag)
+    path = model_path(path, flag)  # Before Keras is loaded, which takes seconds.
+    import keras
+
     if not zipfile.is_zipfile(path):
         raise InputError(f"--{flag}: {path} is no .keras file (it is no zip archive)")
     try:
