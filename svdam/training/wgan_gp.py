@@ -1,8 +1,12 @@
 """WGAN-GP (Gulrajani et al., 2017), as Section 3.3 of the paper trains its GAN.
 
-Pure functions for the losses, one compiled training iteration, and the settings. An iteration is
-``critic_steps`` updates of the critic and one of the generator, as the 600,000 of the paper are
-counted. All its random numbers are a function of the seed and the iteration alone.
+Pure functions for the losses, and one compiled training iteration: ``critic_steps`` updates of the
+critic and one of the generator, as the 600,000 of the paper are counted. All its random numbers are
+a function of the seed and the iteration alone.
+
+Several devices (replicas, in TensorFlow's words) share an iteration: each draws the random numbers
+of the whole batch, takes its share of them and of the clips, and the gradients are summed, so the
+result does not depend on the number of devices but by rounding.
 """
 
 from collections.abc import Callable
@@ -11,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from svdam.core.config import LATENT_SIZE
+from svdam.training.cpu_form import cpu_form
 from svdam.training.settings import GanSettings
 
 
@@ -54,12 +59,39 @@ def generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
 
 
 class GanTrainer:
-    """Both networks, their optimisers, and one training iteration."""
+    """Both networks, their optimisers, and one training iteration.
 
-    def __init__(self, settings: GanSettings, generator: keras.Model, critic: keras.Model):
-        """Takes built networks; see `GanSettings`."""
+    Attributes:
+        generator: The generator; Keras's own layers, to save and to sample from.
+        critic: The critic.
+        generator_optimizer: Adam.
+        critic_optimizer: Adam.
+        strategy: The distribution strategy under whose scope the trainer was made.
+    """
+
+    def __init__(
+        self,
+        settings: GanSettings,
+        generator: keras.Model,
+        critic: keras.Model,
+        use_cpu_form: bool | None = None,
+    ):
+        """Takes built networks, made under the scope of the current distribution strategy.
+
+        Args:
+            settings: See `GanSettings`.
+            generator: From latents to excerpts.
+            critic: From excerpts to scores.
+            use_cpu_form: Whether to compute convolutions as suits a CPU (see `cpu_form`); if there
+                is no GPU by default.
+        """
         self.generator, self.critic = generator, critic
+        self.strategy = tf.distribute.get_strategy()
         self._settings = settings
+        if use_cpu_form is None:
+            use_cpu_form = not tf.config.list_logical_devices("GPU")
+        form = cpu_form if use_cpu_form else lambda model: model
+        self._generate, self._criticise = form(generator), form(critic)
         self.generator_optimizer, self.critic_optimizer = (
             keras.optimizers.Adam(
                 settings.learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2
@@ -69,41 +101,56 @@ class GanTrainer:
         self.generator_optimizer.build(generator.trainable_variables)
         self.critic_optimizer.build(critic.trainable_variables)
 
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """All that makes up the state."""
+        parts = (self.generator, self.critic, self.generator_optimizer, self.critic_optimizer)
+        return [variable.value for part in parts for variable in part.variables]
+
     @tf.function
     def iterate(self, clips: tf.Tensor, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
         """One iteration.
 
         Args:
-            clips: (critic_steps, batch, 115, 80, 1) real clips.
+            clips: (critic_steps, batch, 115, 80, 1) real clips of all devices together.
             iteration: Its number, int64, from 0.
 
         Returns:
             Scalars: losses and gradient norms; the critic's are those of its last step.
         """
         base = tf.stack([tf.constant(self._settings.seed, tf.int64), iteration])
-        critic_metrics = self._critic_step(clips[0], _fold(base, 0))
+        critic_metrics = self._on_all_devices(self._critic_step, clips[0], _fold(base, 0))
         for step in tf.range(1, self._settings.critic_steps):
-            critic_metrics = self._critic_step(clips[step], _fold(base, step))
-        generator_metrics = self._generator_step(_fold(base, self._settings.critic_steps))
-        return {**critic_metrics, **generator_metrics}
+            critic_metrics = self._on_all_devices(
+                self._critic_step, clips[step], _fold(base, step)
+            )
+        seed = _fold(base, self._settings.critic_steps)
+        return {**critic_metrics, **self._on_all_devices(self._generator_step, seed)}
 
-    def _latents(self, seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal((self._settings.batch_size, LATENT_SIZE), seed)
+    def _on_all_devices(self, step: Callable, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Runs a step on each device; its results are the same on all."""
+        results = self.strategy.run(step, args=arguments)
+        return {
+            name: self.strategy.experimental_local_results(value)[0]
+            for name, value in results.items()
+        }
 
     def _critic_step(self, real: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        fake = tf.cast(self.generator(self._latents(seed), training=True), tf.float32)
+        real = _share(real)
+        fake = tf.cast(self._generate(self._latents(seed), training=True), tf.float32)
         positions = tf.random.stateless_uniform((self._settings.batch_size,), _fold(seed, 1))
         variables = self.critic.trainable_variables
         with tf.GradientTape() as tape:
             distance = wasserstein_estimate(self._scores(real), self._scores(fake))
-            penalty = gradient_penalty(self._scores, real, fake, positions)
+            penalty = gradient_penalty(self._scores, real, fake, _share(positions))
             loss = self._settings.gradient_penalty * penalty - distance
-        gradients = tape.gradient(loss, variables)
-        self.critic_optimizer.apply(gradients, variables)
+        gradients = _mean_over_devices(tape.gradient(loss, variables))
+        _apply(self.critic_optimizer, gradients, variables)
+        distance, penalty, loss = _mean_over_devices([distance, penalty, loss])
         return {
-            "critic_loss": loss,
             "wasserstein_estimate": distance,
             "gradient_penalty": penalty,
+            "critic_loss": loss,
             "critic_gradient_norm": tf.linalg.global_norm(gradients),
         }
 
@@ -111,21 +158,63 @@ class GanTrainer:
         variables = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
-            fake = tf.cast(self.generator(self._latents(seed), training=True), tf.float32)
+            fake = tf.cast(self._generate(self._latents(seed), training=True), tf.float32)
             loss = generator_loss(self._scores(fake))
-        gradients = tape.gradient(loss, variables)
-        self.generator_optimizer.apply(gradients, variables)
+        gradients = _mean_over_devices(tape.gradient(loss, variables))
+        _apply(self.generator_optimizer, gradients, variables)
         return {
-            "generator_loss": loss,
+            "generator_loss": _mean_over_devices([loss])[0],
             "generator_gradient_norm": tf.linalg.global_norm(gradients),
-            "output_minimum": tf.reduce_min(fake),
-            "output_maximum": tf.reduce_max(fake),
+            "output_minimum": tf.reduce_min(_from_all_devices(tf.reduce_min(fake))),
+            "output_maximum": tf.reduce_max(_from_all_devices(tf.reduce_max(fake))),
         }
 
+    def _latents(self, seed: tf.Tensor) -> tf.Tensor:
+        shape = (self._settings.batch_size, LATENT_SIZE)
+        return _share(tf.random.stateless_normal(shape, seed))
+
     def _scores(self, clips: tf.Tensor) -> tf.Tensor:
-        return tf.cast(self.critic(clips, training=True), tf.float32)
+        return tf.cast(self._criticise(clips, training=True), tf.float32)
 
 
 def _fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     """A seed of its own for each purpose."""
     return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _share(batch: tf.Tensor) -> tf.Tensor:
+    """This device's share of what was drawn for all."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return batch
+    shape = batch.shape.as_list()
+    shape[0] //= context.num_replicas_in_sync
+    start = context.replica_id_in_sync_group * shape[0]
+    return tf.slice(batch, [start] + [0] * (len(shape) - 1), shape)
+
+
+def _mean_over_devices(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Means over equal shares of a batch become means over the batch, on every device."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+
+
+def _from_all_devices(value: tf.Tensor) -> tf.Tensor:
+    """(devices,) values of a scalar."""
+    context = tf.distribute.get_replica_context()
+    value = tf.reshape(value, (1,))
+    return value if context.num_replicas_in_sync == 1 else context.all_gather(value, axis=0)
+
+
+def _apply(
+    optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list
+) -> None:
+    """Updates variables with gradients that are the sum over all devices already.
+
+    Called by a device alone, Keras's optimisers would sum them once more.
+    """
+    tf.distribute.get_replica_context().merge_call(
+        lambda _, gradients: optimizer.apply(gradients, variables), args=(gradients,)
+    )

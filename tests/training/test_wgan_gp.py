@@ -56,20 +56,17 @@ def test_penalty_of_a_blind_critic_has_a_finite_gradient(clips):
 
 def test_gradient_of_the_penalty_equals_finite_differences(clips):
     """Second-order gradients through a small convolutional critic, in double precision."""
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
-        keras.utils.set_random_seed(0)
-        critic = keras.Sequential(
-            [
-                keras.Input((5, 3, 1)),
-                keras.layers.Conv2D(4, 3, padding="same", strides=2, activation="softplus"),
-                keras.layers.Flatten(),
-                keras.layers.Dense(1, use_bias=False),
-            ]
-        )
-    finally:
-        keras.config.set_floatx(before)
+    keras.utils.set_random_seed(0)
+    critic = keras.Sequential(
+        [
+            keras.Input((5, 3, 1), dtype="float64"),
+            keras.layers.Conv2D(
+                4, 3, padding="same", strides=2, activation="softplus", dtype="float64"
+            ),
+            keras.layers.Flatten(dtype="float64"),
+            keras.layers.Dense(1, use_bias=False, dtype="float64"),
+        ]
+    )
     arguments = list(map(tf.constant, clips))
     kernel = critic.layers[0].kernel
 
