@@ -17,30 +17,9 @@ def main() -> None:
     """Reads the flags and searches."""
     settings = settings_from_flags(SearchSettings)
 
-    from svdam.core.files import checksum
-    from svdam.core.runs import start_run
-    from svdam.explain.grid import remove_chunks, search
-    from svdam.explain.results import write_results
-    from svdam.explain.watching import write_summaries
-    from svdam.models.loading import load_model, model_path
+    from svdam.explain.run import explain
 
-    generator = load_model(settings.generator, "generator")
-    classifier = load_model(settings.classifier, "classifier")
-    models = {
-        "generator_sha256": checksum(model_path(settings.generator, "generator")),
-        "classifier_sha256": checksum(model_path(settings.classifier, "classifier")),
-    }
-    with start_run(settings.output, "maximize_activation", settings, models) as run:
-        results = search(settings, generator, classifier, run)
-        write_results(run.folder, results)
-        write_summaries(run.folder, results)
-        before, after = results.start_responses.mean(), results.responses.mean(axis=1)
-        run.mark_complete({"configurations": len(after), "examples": len(results.seeds)})
-        remove_chunks(run)
-    print(f"{settings.response} of {len(results.seeds)} latents: mean {before:.3f} at the start")
-    for configuration, mean in zip(results.configurations, after, strict=True):
-        print(f"  {mean:10.3f}  after {configuration}")
-    print(f"results: {run.folder}")
+    explain(settings)
 
 
 if __name__ == "__main__":

@@ -1,45 +1,62 @@
 """The whole grid of settings as one batch (Section 3.4), in chunks that survive a kill.
 
 27 configurations of 50 examples are 9 pairs of learning rate and prior weight times 50 latents, for
-the longest number of steps; shorter ones are snapshots. Latents are split into chunks by the
-settings alone. A finished chunk is kept in the run folder, so a run that was stopped computes again
-at most the chunk it was at.
+the longest number of steps; shorter ones are snapshots. These 450 trajectories are split into
+chunks by the settings and the models alone. A finished chunk is kept in the run folder, so a run
+that was stopped computes again at most the chunk it was at.
 """
 
+import functools
 import itertools
 import math
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from svdam.core.distribution import is_chief
 from svdam.core.files import atomic_path
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
-from svdam.explain.maximization import Maximization, Maximizer, Snapshot, latents_from_seeds
+from svdam.explain.maximization import HISTORIES, Maximization, Maximizer, Snapshot
+from svdam.explain.memory import latents_at_once
+from svdam.explain.optimizers import Adam, GradientAscent
+from svdam.explain.replicas import Replicas
 from svdam.explain.results import AMResults, Configuration
-from svdam.explain.settings import SearchSettings, parse_seeds
+from svdam.explain.settings import SearchSettings
+from svdam.explain.starts import starting_latents
+
+LARGEST_CHUNK = 150
+"""Latents of a chunk, where memory allows more: a larger batch is no faster."""
 
 _CHUNKS = "chunks"
 _SNAPSHOT_FIELDS = ("latents", "examples", "responses", "log_priors")
-_HISTORY_FIELDS = ("response_history", "log_prior_history", "gradient_norm_history")
 
 
 def search(
-    settings: SearchSettings, generator: keras.Model, classifier: keras.Model, run: Run
-) -> AMResults:
+    settings: SearchSettings,
+    generator: keras.Model | None,
+    classifier: keras.Model,
+    run: Run,
+    strategy: tf.distribute.Strategy | None = None,
+) -> AMResults | None:
     """Optimises all latents under all configurations.
 
     Args:
         settings: See `SearchSettings`.
-        generator: From latents to the classifier's input.
+        generator: From latents to the classifier's input; None to search the excerpts themselves.
         classifier: From excerpts to responses.
-        run: The open run folder; finished chunks are kept there.
+        run: The run folder; finished chunks are kept there.
+        strategy: Splits the latents of each chunk over devices; models were loaded in its scope.
 
     Returns:
-        The results, configurations in the order learning rate, prior weight, steps.
+        The results, configurations in the order learning rate, prior weight, steps. None in the
+        processes of multi_worker that are not the chief.
 
     Raises:
         InputError: If the models do not fit each other, a layer does not exist, or a response is
@@ -52,54 +69,90 @@ def search(
         settings.direction,
         settings.prior,
         settings.keep,
+        _optimizer(settings),
+        strategy,
     )
-    seeds = parse_seeds(settings.seeds)
-    starts = latents_from_seeds(seeds, generator.input_shape[1])
-    pairs = [
-        (rate, weight) for rate in settings.learning_rates for weight in settings.prior_weights
-    ]
-    chunks = _split(len(seeds), max(1, settings.chunk_latents // len(pairs)))
-    num_steps = max(settings.num_steps)
-    total = num_steps * len(pairs) * len(seeds)
-    parts = []
-    with progress(total=total, description="activation maximization", unit="step") as bar:
-        for number, chunk in enumerate(chunks):
-            path = run.folder / _CHUNKS / f"{number:05d}.npz"
-            size = len(pairs) * (chunk.stop - chunk.start)
-            if path.exists():
-                bar.update(size * num_steps)
-            else:
-                result = _run_chunk(engine, settings, starts[chunk], pairs, bar)
-                _require_finite(result, settings.response)
-                _save_chunk(path, result)
-            parts.append(_load_chunk(path, settings.num_steps, len(pairs)))
+    starts, seeds = starting_latents(settings.seeds, settings.latents, engine.latent_shape)
+    pairs = list(itertools.product(settings.learning_rates, settings.prior_weights))
+    models = [model for model in (generator, classifier) if model is not None]
+    room = latents_at_once(models, settings.max_memory, _results_bytes(settings, starts, models))
+    chunks = split_evenly(len(pairs) * len(starts), min(room, LARGEST_CHUNK))
+    paths = [run.folder / _CHUNKS / f"{number:05d}.npz" for number in range(len(chunks))]
+    _search_chunks(engine, settings, starts, pairs, dict(zip(paths, chunks, strict=True)), strategy)
+    if strategy is not None and not is_chief(strategy):
+        return None
+    parts = [_load_chunk(path) for path in paths]
     return _gather(settings, seeds, pairs, engine.evaluate(starts), parts, run.config)
 
 
 def remove_chunks(run: Run) -> None:
     """Deletes the kept chunks, once the results are written."""
-    for path in (run.folder / _CHUNKS).glob("*.npz"):
-        path.unlink()
+    shutil.rmtree(run.folder / _CHUNKS, ignore_errors=True)
 
 
-def _split(count: int, size: int) -> list[slice]:
+def split_evenly(count: int, size: int) -> list[slice]:
     """Slices of nearly equal length, none longer than ``size``."""
     edges = np.linspace(0, count, math.ceil(count / size) + 1).round().astype(int)
     return [slice(first, last) for first, last in itertools.pairwise(edges)]
 
 
-def _run_chunk(engine: Maximizer, settings: SearchSettings, starts, pairs, bar) -> Maximization:
-    """All pairs for some of the starting latents; rows are pair by pair."""
-    rates, weights = (np.repeat(column, len(starts)) for column in zip(*pairs, strict=True))
-    batch = np.tile(starts, (len(pairs), 1))
-    return engine.run(
-        batch,
-        rates,
-        weights,
-        max(settings.num_steps),
-        settings.num_steps,
-        on_steps=lambda steps: bar.update(steps * len(batch)),
+def _optimizer(settings: SearchSettings) -> Adam | GradientAscent:
+    if settings.optimizer == "adam":
+        return Adam(settings.beta_1)
+    return GradientAscent(settings.weight_decay)
+
+
+def _results_bytes(settings: SearchSettings, starts: np.ndarray, models: list) -> int:
+    """Twice the examples: once as chunks, once as the whole."""
+    configurations = (
+        len(settings.learning_rates) * len(settings.prior_weights) * len(settings.num_steps)
     )
+    example = math.prod(size or 1 for size in models[-1].input_shape[1:])
+    return 2 * 4 * configurations * len(starts) * example
+
+
+def _search_chunks(
+    engine: Maximizer,
+    settings: SearchSettings,
+    starts: np.ndarray,
+    pairs: list[tuple[float, float]],
+    chunks: dict[Path, slice],
+    strategy: tf.distribute.Strategy | None,
+) -> None:
+    """Computes the chunks that are not in the run folder yet; trajectories go pair by pair."""
+    num_steps = max(settings.num_steps)
+    rates, weights = (np.repeat(column, len(starts)) for column in zip(*pairs, strict=True))
+    latents = np.tile(starts, (len(pairs), *[1] * (starts.ndim - 1)))
+    writes = strategy is None or is_chief(strategy)
+    done = np.array([path.exists() for path in chunks], np.int64)
+    done = Replicas(strategy).agreed(done)
+    total = num_steps * len(latents)
+    with progress(total=total, description="activation maximization", unit="step") as bar:
+        for (path, chunk), is_done in zip(chunks.items(), done, strict=True):
+            show = functools.partial(_show, bar, chunk, num_steps, len(latents))
+            if is_done:
+                show(num_steps)
+                continue
+            result = engine.run(
+                latents[chunk],
+                rates[chunk],
+                weights[chunk],
+                num_steps,
+                settings.num_steps,
+                on_steps=show,
+            )
+            _require_finite(result, settings.response)
+            if writes:
+                _save_chunk(path, result)
+
+
+def _show(bar: Any, chunk: slice, num_steps: int, count: int, steps: int) -> None:
+    """Moves the progress bar by ``steps`` of a chunk; every latent counts."""
+    size = chunk.stop - chunk.start
+    bar.update(steps * size)
+    step = (bar.n - chunk.start * num_steps) // size
+    place = f"latent {chunk.stop} of {count}, step {step} of {num_steps}"
+    bar.set_postfix_str(place, refresh=False)
 
 
 def _require_finite(result: Maximization, response: str) -> None:
@@ -109,33 +162,29 @@ def _require_finite(result: Maximization, response: str) -> None:
             f"--response: {response} is not finite for {int(bad.sum())} latents; "
             "look at the models, or use smaller learning rates"
         )
+    if (result.gradient_norm_history[0] == 0).all():
+        warnings.warn(
+            f"--response: the gradient of {response} is 0 at every starting latent; nothing moves",
+            stacklevel=2,
+        )
 
 
 def _save_chunk(path: Path, result: Maximization) -> None:
-    arrays: dict[str, np.ndarray] = {name: getattr(result, name) for name in _HISTORY_FIELDS}
+    arrays: dict[str, np.ndarray] = {name: getattr(result, name) for name in HISTORIES}
     for step, snapshot in result.snapshots.items():
         arrays |= {f"{name}_{step}": getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
     with atomic_path(path) as temporary:
         np.savez(temporary, **arrays)
 
 
-def _load_chunk(path: Path, steps: tuple[int, ...], num_pairs: int) -> dict[str, np.ndarray]:
-    """Arrays with the axes (pair, seed, ...), or (pair, steps + 1, seed) for histories."""
+def _load_chunk(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
-        chunk = {name: file[name] for name in file.files}
-    for name in _HISTORY_FIELDS:
-        rows = chunk[name]
-        chunk[name] = rows.reshape(len(rows), num_pairs, -1).swapaxes(0, 1)
-    for step in steps:
-        for name in _SNAPSHOT_FIELDS:
-            values = chunk[f"{name}_{step}"]
-            chunk[f"{name}_{step}"] = values.reshape(num_pairs, -1, *values.shape[1:])
-    return chunk
+        return {name: file[name] for name in file.files}
 
 
 def _gather(
     settings: SearchSettings,
-    seeds: list[int],
+    seeds: np.ndarray,
     pairs: list[tuple[float, float]],
     start: Snapshot,
     parts: list[dict[str, np.ndarray]],
@@ -143,16 +192,18 @@ def _gather(
 ) -> AMResults:
     def joined(name: str) -> np.ndarray:
         """(configuration, seed, ...), with the steps inside each pair."""
-        by_step = [
-            np.concatenate([part[f"{name}_{step}"] for part in parts], axis=1)
-            for step in settings.num_steps
-        ]
+        by_step = []
+        for step in settings.num_steps:
+            rows = np.concatenate([part[f"{name}_{step}"] for part in parts])
+            by_step.append(rows.reshape(len(pairs), len(seeds), *rows.shape[1:]))
         stacked = np.stack(by_step, axis=1)
         return stacked.reshape(-1, *stacked.shape[2:])
 
-    response_history, log_prior_history, gradient_norm_history = (
-        np.concatenate([part[name] for part in parts], axis=2) for name in _HISTORY_FIELDS
-    )
+    def history(name: str) -> np.ndarray:
+        """(pair, steps + 1, seed)."""
+        rows = np.concatenate([part[name] for part in parts], axis=1)
+        return rows.reshape(len(rows), len(pairs), len(seeds)).swapaxes(0, 1)
+
     return AMResults(
         configurations=[
             Configuration(rate, weight, step)
@@ -161,15 +212,16 @@ def _gather(
         ],
         response=settings.response,
         direction=settings.direction,
-        seeds=np.array(seeds, np.int64),
+        seeds=seeds,
         start_latents=start.latents,
         start_examples=start.examples,
         start_responses=start.responses,
         **{name: joined(name) for name in _SNAPSHOT_FIELDS},
         history_rates=np.array([rate for rate, _ in pairs]),
         history_weights=np.array([weight for _, weight in pairs]),
-        history_responses=response_history,
-        history_log_priors=log_prior_history,
-        history_gradient_norms=gradient_norm_history,
+        history_responses=history("response_history"),
+        history_log_priors=history("log_prior_history"),
+        history_gradient_norms=history("gradient_norm_history"),
+        history_latent_norms=history("latent_norm_history"),
         provenance=provenance,
     )

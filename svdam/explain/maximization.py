@@ -3,24 +3,37 @@
 All latents are one batch. Adam treats every coordinate by itself, so latents with other learning
 rates, prior weights and seeds do not touch each other, and the first 100 steps of a run of 1000
 are the run of 100: a whole grid of settings is one run with snapshots.
+
+What is maximized (`responses`), what constrains it (`priors`), what is searched (the generator's
+latent, or the excerpt itself) and how (`optimizers`) are chosen apart from each other.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, require_finite
+from svdam.explain.optimizers import Adam, Optimizer
 from svdam.explain.priors import log_prior
+from svdam.explain.replicas import Replicas
 from svdam.explain.responses import Response, response_function
 from svdam.explain.settings import DIRECTIONS, KEEP, PRIORS
 
-ADAM = {"beta_1": 0.99, "beta_2": 0.999, "epsilon": 1e-8}
-"""Section 3.4."""
+_SECONDS_A_CALL = 1.0  # Of the compiled loop: often enough for progress and Ctrl-C.
+_MOST_STEPS_A_CALL = 50
 
-_STEPS_A_CALL = 10  # Of the compiled loop: often enough for progress and Ctrl-C.
+HISTORIES = (
+    "response_history",
+    "log_prior_history",
+    "gradient_norm_history",
+    "latent_norm_history",
+)
+"""What a run records of every state it goes through."""
 
 
 @dataclasses.dataclass
@@ -49,22 +62,15 @@ class Maximization(Snapshot):
         log_prior_history: (num_steps + 1, batch).
         gradient_norm_history: (num_steps + 1, batch) Euclidean norm of the objective's gradient;
             the last row is of the state after the last step.
+        latent_norm_history: (num_steps + 1, batch) Euclidean norm of the latents.
         snapshots: State after each of the steps asked for.
     """
 
     response_history: np.ndarray
     log_prior_history: np.ndarray
     gradient_norm_history: np.ndarray
+    latent_norm_history: np.ndarray
     snapshots: dict[int, Snapshot]
-
-
-def latents_from_seeds(seeds: Sequence[int], size: int) -> np.ndarray:
-    """Starting latents: seed s gives ``RandomState(s).normal(size=size)``, as the released code.
-
-    Returns:
-        (seeds, size) float64.
-    """
-    return np.stack([np.random.RandomState(seed).normal(size=size) for seed in seeds])
 
 
 def maximize(
@@ -80,6 +86,8 @@ def maximize(
     snapshot_steps: Sequence[int] = (),
     prior: str = "paper",
     keep: str = "last",
+    optimizer: Optimizer | None = None,
+    strategy: tf.distribute.Strategy | None = None,
     on_steps: Callable[[int], None] | None = None,
 ) -> Maximization:
     """Searches the latents whose sounds drive the response up or down (eq. 2).
@@ -89,30 +97,45 @@ def maximize(
 
     Args:
         generator: From (batch, n) latents to the classifier's input. None: the latents are
-            excerpts themselves, and ``prior`` must be ``none`` (eq. 1).
+            excerpts themselves, ``prior`` must be ``none`` and ``prior_weight`` 0 (eq. 1).
         classifier: From excerpts to responses.
         latents: (batch, n) starting points.
         response: What to maximize; see `svdam.explain.responses`.
         direction: ``max`` or ``min``.
-        learning_rate: Of Adam; a scalar, or one value a latent.
+        learning_rate: A scalar, or one value a latent.
         prior_weight: lambda of eq. 2; a scalar, or one value a latent.
-        num_steps: Steps of Adam.
-        snapshot_steps: Steps after which to keep the state, besides the last.
+        num_steps: Steps of the optimizer.
+        snapshot_steps: Steps after which to keep the state, besides the last. With a constant rate
+            (Adam) each is the result of a run of so many steps.
         prior: See `svdam.explain.priors`.
         keep: ``last``: results are those after the last step, as in the paper. ``best``: those of
             the best response seen so far, the start included.
+        optimizer: See `svdam.explain.optimizers`; Adam as in the paper by default.
+        strategy: Splits the latents over devices; None for the strategy in scope, or one device.
         on_steps: Called with the number of steps just done, several times a run.
 
     Returns:
         The result; arrays have the dtype of the generator's input.
 
     Raises:
-        InputError: If a value is out of range, or shapes do not fit each other.
+        InputError: If a value is out of range, shapes do not fit each other, or a combination has
+            no meaning.
     """
-    engine = Maximizer(generator, classifier, response, direction, prior, keep)
+    engine = Maximizer(generator, classifier, response, direction, prior, keep, optimizer, strategy)
     return engine.run(
         latents, learning_rate, prior_weight, num_steps, snapshot_steps, on_steps=on_steps
     )
+
+
+class _State(NamedTuple):
+    """Where a search stands. Every tensor has one row a latent."""
+
+    latents: tf.Tensor
+    memory: tuple[tf.Tensor, ...]  # Of the optimizer.
+    best_latents: tf.Tensor
+    best_gains: tf.Tensor  # Response, or minus it when minimizing.
+    rates: tf.Tensor
+    weights: tf.Tensor
 
 
 class Maximizer:
@@ -126,6 +149,8 @@ class Maximizer:
         direction: str = "max",
         prior: str = "paper",
         keep: str = "last",
+        optimizer: Optimizer | None = None,
+        strategy: tf.distribute.Strategy | None = None,
     ):
         """See `maximize` for the arguments."""
         _require_choice("direction", direction, DIRECTIONS)
@@ -136,14 +161,15 @@ class Maximizer:
         if generator is not None:
             require_matching_shapes(generator, classifier)
         self._generator = generator
-        self._latent_shape = tuple((generator or classifier).input_shape[1:])
-        self._dtype = tf.as_dtype((generator or classifier).inputs[0].dtype)
+        self.latent_shape = latent_shape(generator, classifier)
+        dtype = tf.as_dtype((generator or classifier).inputs[0].dtype)
+        self._dtype = tf.float32 if dtype.size < 4 else dtype
         self._respond = response_function(classifier, response)
         self._sign = 1 if direction == "max" else -1
         self._prior = prior
         self._keep_best = keep == "best"
-        self._groups: list[_Group] = []
-        self._advance = None
+        self._optimizer = optimizer or Adam()
+        self._replicas = Replicas(strategy)
 
     def run(
         self,
@@ -159,35 +185,38 @@ class Maximizer:
         batch = len(latents)
         rates = _per_latent("learning_rate", learning_rate, batch, above=0)
         weights = _per_latent("prior_weight", prior_weight, batch, minimum=0)
+        if self._prior == "none" and weights.any():
+            raise InputError(
+                "--prior_weights: without a prior there is nothing to weigh; expected 0"
+            )
         stops = _validate_steps(num_steps, snapshot_steps)
 
-        order = np.argsort(rates, kind="stable")  # Groups of equal rates, one Adam each.
-        back = np.argsort(order, kind="stable")
-        self._prepare(latents[order], rates[order])
-        weights = tf.constant(weights[order], self._dtype)
-        best = self._start(weights)
-        rows, snapshots, step = [], {}, 0
+        state = self._start(latents, rates, weights)
+        length = tf.constant(num_steps)
+        rows, snapshots, step, count = [], {}, 0, 1
         for stop in stops:
             while step < stop:
-                count = min(_STEPS_A_CALL, stop - step)
-                history, best = self._advance(weights, tf.constant(count), best)
-                rows.append([part.numpy() for part in history])
+                count = min(count, stop - step)
+                began = time.monotonic()
+                row, state = self._advance(state, tf.constant(step), tf.constant(count), length)
+                rows.append(self._replicas.local(row))
                 step += count
+                count = _next_count(count, time.monotonic() - began)
                 if on_steps:
-                    on_steps(count)
-            snapshots[stop], last_row, best = self._snapshot(weights, best, back)
-        rows.append([part[np.newaxis] for part in last_row])
-        columns = [np.concatenate(parts)[:, back] for parts in zip(*rows, strict=True)]
+                    on_steps(rows[-1][0].shape[1])
+            snapshots[stop], last_row, state = self._snapshot(state, batch)
+        parts = [np.concatenate(part, axis=1) for part in zip(*rows, last_row, strict=True)]
+        history = self._replicas.join(parts, batch, axis=2)
         final = snapshots[num_steps]
         kept = {step: snapshots[step] for step in stops if step in set(snapshot_steps)}
-        return Maximization(**vars(final), **_named_history(columns), snapshots=kept)
+        return Maximization(**vars(final), **_named_history(history), snapshots=kept)
 
     def evaluate(self, latents: np.ndarray, batch_size: int = 64) -> Snapshot:
         """Examples, responses and log priors of latents as they are, without any step."""
         latents = self._validate_latents(latents)
         parts = []
         for start in range(0, len(latents), batch_size):
-            batch = tf.constant(latents[start : start + batch_size], self._dtype)
+            batch = tf.constant(latents[start : start + batch_size])
             parts.append([batch.numpy(), *(part.numpy() for part in self._evaluate(batch))])
         return Snapshot(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
@@ -195,6 +224,14 @@ class Maximizer:
     def _evaluate(self, latents):
         examples = self._examples(latents)
         return examples, self._responses(examples), log_prior(latents, self._prior)
+
+    @tf.function
+    def _advance(self, state, step, count, num_steps):
+        return self._replicas.run(self._steps, state, step, count, num_steps)
+
+    @tf.function
+    def _look(self, state):
+        return self._replicas.run(self._seen, state)
 
     def _examples(self, latents):
         if self._generator is None:
@@ -204,121 +241,111 @@ class Maximizer:
     def _responses(self, examples):
         return tf.cast(self._respond(examples), self._dtype)
 
-    def _gradients(self, latents, weights):
-        """(gradient of eq. 2's objective, responses, log priors), for each latent by itself."""
+    def _start(self, latents: np.ndarray, rates: np.ndarray, weights: np.ndarray) -> _State:
+        """The state before the first step, split over the replicas."""
+        dtype = self._dtype.as_numpy_dtype
+        memory = tuple(part.numpy() for part in self._optimizer.start(tf.constant(latents)))
+        worst = np.full(len(latents), -np.inf, dtype)
+        return self._replicas.split(
+            _State(latents, memory, latents, worst, rates.astype(dtype), weights.astype(dtype))
+        )
+
+    def _steps(self, state, step, count, num_steps):
+        """``count`` steps, and the history (4, count, batch) of the states they started from."""
+        history = tf.TensorArray(self._dtype, size=count)
+        for offset in tf.range(count):
+            row, gradients, _, state = self._seen(state)
+            history = history.write(offset, row)
+            latents, memory = self._optimizer.ascend(
+                state.latents, gradients, state.memory, state.rates, step + offset, num_steps
+            )
+            state = state._replace(latents=latents, memory=memory)
+        return tf.transpose(history.stack(), (1, 0, 2)), state
+
+    def _seen(self, state):
+        """(row of the history (4, batch), gradient of eq. 2's objective, examples, state)."""
+        latents = state.latents
         with tf.GradientTape() as tape:
             tape.watch(latents)
-            responses = self._responses(self._examples(latents))
+            examples = self._examples(latents)
+            responses = self._responses(examples)
             log_priors = log_prior(latents, self._prior)
-            objective = self._sign * responses + weights * log_priors
-        return tape.gradient(objective, latents), responses, log_priors
-
-    def _prepare(self, latents: np.ndarray, rates: np.ndarray) -> None:
-        """Puts the latents, sorted by rate, into variables with an Adam each."""
-        values, counts = np.unique(rates, return_counts=True)
-        sizes = list(zip(values.tolist(), counts.tolist(), strict=True))
-        if sizes != [(group.rate, group.size) for group in self._groups]:
-            self._groups = [
-                _Group(rate, size, self._latent_shape, self._dtype) for rate, size in sizes
-            ]
-            self._advance = tf.function(self._advance_steps)
-        for group, values in zip(
-            self._groups, np.split(latents, np.cumsum(counts)[:-1]), strict=True
-        ):
-            group.reset(values)
-
-    def _current(self):
-        return tf.concat([group.latents for group in self._groups], axis=0)
-
-    def _start(self, weights):
-        """The best so far, before the first step: (latents, sign * responses)."""
-        latents = self._current()
-        if not self._keep_best:
-            return latents, tf.zeros_like(weights)
-        return latents, tf.fill(tf.shape(weights), tf.constant(-np.inf, self._dtype))
-
-    def _better(self, best, latents, responses):
-        if not self._keep_best:
-            return best
+            objective = self._sign * responses + state.weights * log_priors
+        gradients = tape.gradient(objective, latents)
+        if gradients is None:
+            raise InputError("--response: does not depend on the generator's latent")
         gains = self._sign * responses
-        better = gains > best[1]
-        mask = tf.reshape(better, [-1] + [1] * len(self._latent_shape))
-        return tf.where(mask, latents, best[0]), tf.where(better, gains, best[1])
+        better = gains > state.best_gains
+        mask = tf.reshape(better, [-1] + [1] * len(self.latent_shape))
+        state = state._replace(
+            best_latents=tf.where(mask, latents, state.best_latents),
+            best_gains=tf.where(better, gains, state.best_gains),
+        )
+        row = tf.stack([responses, log_priors, _norms(gradients), _norms(latents)])
+        return row, gradients, examples, state
 
-    def _advance_steps(self, weights, count, best):
-        """``count`` steps; returns the history of the states that they started from."""
-        history = [tf.TensorArray(self._dtype, size=count) for _ in range(3)]
-        for step in tf.range(count):
-            latents = self._current()
-            gradients, responses, log_priors = self._gradients(latents, weights)
-            best = self._better(best, latents, responses)
-            row = (responses, log_priors, _norms(gradients))
-            history = [array.write(step, part) for array, part in zip(history, row, strict=True)]
-            start = 0
-            for group in self._groups:
-                group.ascend(gradients[start : start + group.size])
-                start += group.size
-        return [array.stack() for array in history], best
+    def _snapshot(self, state, batch: int) -> tuple[Snapshot, list[np.ndarray], _State]:
+        """The state now, as a Snapshot and as one more row of the history, (4, 1, share)."""
+        row, _, examples, state = self._look(state)
+        rows = [part[:, np.newaxis] for part in self._replicas.local(row)]
 
-    def _snapshot(self, weights, best, back):
-        """The state now: as a Snapshot in the caller's order, and as a row of the history."""
-        latents = self._current()
-        gradients, responses, log_priors = self._final_gradients(latents, weights)
-        best = self._better(best, latents, responses)
-        row = [part.numpy() for part in (responses, log_priors, _norms(gradients))]
-        snapshot = self.evaluate((best[0] if self._keep_best else latents).numpy()[back])
-        return snapshot, row, best
+        def joined(value, axis=0):
+            return self._replicas.join(self._replicas.local(value), batch, axis)
 
-    @tf.function(reduce_retracing=True)
-    def _final_gradients(self, latents, weights):
-        return self._gradients(latents, weights)
+        if self._keep_best:
+            return self.evaluate(joined(state.best_latents)), rows, state
+        responses, log_priors = joined(row, axis=1)[:2]
+        snapshot = Snapshot(joined(state.latents), joined(examples), responses, log_priors)
+        return snapshot, rows, state
 
     def _validate_latents(self, latents: np.ndarray) -> np.ndarray:
         latents = np.asarray(latents, self._dtype.as_numpy_dtype)
-        if latents.ndim < 2 or latents.shape[1:] != self._latent_shape or not len(latents):
-            expected = ", ".join(map(str, ("batch", *self._latent_shape)))
+        if latents.ndim < 2 or latents.shape[1:] != self.latent_shape or not len(latents):
+            expected = ", ".join(map(str, ("batch", *self.latent_shape)))
             raise InputError(f"latents: found shape {latents.shape}, expected ({expected})")
         require_finite(latents, "latents")
         return latents
 
 
-class _Group:
-    """Latents that share a learning rate, and the Adam that moves them."""
+def latent_shape(generator: keras.Model | None, classifier: keras.Model) -> tuple[int, ...]:
+    """Shape of what is searched: the generator's input, or without one the classifier's.
 
-    def __init__(self, rate: float, size: int, shape: tuple, dtype: tf.DType):
-        self.rate, self.size = rate, size
-        self.latents = tf.Variable(tf.zeros((size, *shape), dtype), trainable=True)
-        self._adam = keras.optimizers.Adam(rate, **ADAM)
-        self._adam.build([self.latents])
-
-    def reset(self, latents: np.ndarray) -> None:
-        """Starts anew from ``latents``, with an Adam that has seen no step."""
-        self.latents.assign(latents)
-        for variable in self._adam.variables:
-            if variable is not self._adam._learning_rate:
-                variable.assign(keras.ops.zeros_like(variable))
-
-    def ascend(self, gradients: tf.Tensor) -> None:
-        """One step of Adam up the gradient."""
-        self._adam.apply([-gradients], [self.latents])
+    Raises:
+        InputError: If the model leaves it open.
+    """
+    flag, model = ("generator", generator) if generator else ("classifier", classifier)
+    shape = tuple(model.input_shape[1:])
+    if None in shape:
+        raise InputError(
+            f"--{flag}: its input shape {shape} is open; expected a model with a fixed one"
+        )
+    return shape
 
 
 def require_matching_shapes(generator: keras.Model, classifier: keras.Model) -> None:
     """Raises InputError unless the generator makes what the classifier takes."""
     made, taken = tuple(generator.output_shape[1:]), tuple(classifier.input_shape[1:])
-    if made != taken:
+    fits = len(made) == len(taken) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(made, taken, strict=True)
+    )
+    if not fits:
         raise InputError(
             f"--generator: it makes excerpts of shape {made}, but the classifier takes {taken}"
         )
 
 
-def _norms(gradients: tf.Tensor) -> tf.Tensor:
-    return tf.norm(tf.reshape(gradients, (tf.shape(gradients)[0], -1)), axis=1)
+def _next_count(count: int, secs: float) -> int:
+    """Steps of the next call, so that a call takes about `_SECONDS_A_CALL`."""
+    affordable = int(count * _SECONDS_A_CALL / max(secs, 1e-6))
+    return max(1, min(affordable, 2 * count, _MOST_STEPS_A_CALL))
 
 
-def _named_history(columns: list[np.ndarray]) -> dict[str, np.ndarray]:
-    names = ("response_history", "log_prior_history", "gradient_norm_history")
-    return dict(zip(names, columns, strict=True))
+def _norms(values: tf.Tensor) -> tf.Tensor:
+    return tf.norm(tf.reshape(values, (tf.shape(values)[0], -1)), axis=1)
+
+
+def _named_history(history: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(HISTORIES, history, strict=True))
 
 
 def _per_latent(

@@ -1,9 +1,14 @@
 """What the explanation stages write, and how to read it back. Needs h5py, not TensorFlow.
 
+    results = read_results("runs/grid")
+    results.responses.mean(axis=1)        arrays, a row for each configuration
+    results.table()                       a dict for each example, as csv.DictReader would give it
+
 ``results.h5`` (maximize_activation) and ``responses.h5`` (collect_responses) are HDF5 files whose
 data sets are named and shaped as the dataclasses below say.
 """
 
+import csv
 import dataclasses
 import json
 import os
@@ -13,12 +18,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from svdam.core.files import atomic_path
+from svdam.core.files import atomic_path, atomic_write
 from svdam.core.runs import open_run
 from svdam.core.validation import InputError, one_line
 
 RESULTS_NAME = "results.h5"
 RESPONSES_NAME = "responses.h5"
+TABLE_NAME = "results.csv"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -41,8 +47,8 @@ class AMResults:
         configurations: The C configurations.
         response: What was maximized or minimized, as ``logit``.
         direction: ``max`` or ``min``.
-        seeds: (N,) int64 seeds of the starting latents.
-        start_latents: (N, n) float32.
+        seeds: (N,) int64 seeds of the starting latents, or their rows in a file of latents.
+        start_latents: (N, n) float32; excerpts, where no generator was used.
         start_examples: (N, frames, mels, 1) float32, the generator's output before the first step.
         start_responses: (N,) float32.
         latents: (C, N, n) float32.
@@ -52,7 +58,9 @@ class AMResults:
         history_rates, history_weights: (P,) float64, learning rate and prior weight of each
             trajectory; configurations that differ only in their steps share one.
         history_responses: (P, longest + 1, N) float32, responses before and after every step.
-        history_log_priors, history_gradient_norms: likewise; the norm of the objective's gradient.
+        history_log_priors: likewise.
+        history_gradient_norms: likewise, Euclidean norm of the objective's gradient.
+        history_latent_norms: likewise, Euclidean norm of the latents.
         provenance: Settings, versions and model files.
     """
 
@@ -72,16 +80,49 @@ class AMResults:
     history_responses: np.ndarray
     history_log_priors: np.ndarray
     history_gradient_norms: np.ndarray
+    history_latent_norms: np.ndarray
     provenance: dict[str, Any]
 
-    def history(self, index: int) -> np.ndarray:
-        """(num_steps + 1, N) responses of configuration ``index``, from the start to its end."""
+    def history(self, index: int, of: str = "responses") -> np.ndarray:
+        """(num_steps + 1, N) values of configuration ``index``, from the start to its end.
+
+        Args:
+            index: Which configuration.
+            of: ``responses``, ``log_priors``, ``gradient_norms`` or ``latent_norms``.
+        """
         configuration = self.configurations[index]
         (matches,) = np.nonzero(
             (self.history_rates == configuration.learning_rate)
             & (self.history_weights == configuration.prior_weight)
         )
-        return self.history_responses[matches[0], : configuration.num_steps + 1]
+        return getattr(self, f"history_{of}")[matches[0], : configuration.num_steps + 1]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each example: its configuration, its seed and the numbers it came to.
+
+        Norms are those after the last step; with ``--keep=best`` the others belong to the best.
+        """
+        rows = []
+        for index, configuration in enumerate(self.configurations):
+            last = {
+                name: self.history(index, f"{name}s")[-1]
+                for name in ("gradient_norm", "latent_norm")
+            }
+            rows += [
+                {
+                    "configuration": index,
+                    **dataclasses.asdict(configuration),
+                    "response_name": self.response,
+                    "direction": self.direction,
+                    "seed": int(seed),
+                    "start_response": float(self.start_responses[column]),
+                    "response": float(self.responses[index, column]),
+                    "log_prior": float(self.log_priors[index, column]),
+                    **{name: float(values[column]) for name, values in last.items()},
+                }
+                for column, seed in enumerate(self.seeds)
+            ]
+        return rows
 
 
 @dataclasses.dataclass
@@ -128,8 +169,13 @@ class RealResponses:
 
 
 def write_results(folder: str | os.PathLike, results: AMResults) -> None:
-    """Writes ``results.h5``, atomically."""
+    """Writes ``results.h5`` and its table as ``results.csv``, each atomically."""
     _write(Path(folder) / RESULTS_NAME, results)
+    rows = results.table()
+    with atomic_write(Path(folder) / TABLE_NAME) as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def write_responses(folder: str | os.PathLike, responses: RealResponses) -> None:

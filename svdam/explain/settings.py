@@ -4,12 +4,19 @@ import dataclasses
 import re
 
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
+from svdam.core.distribution import STRATEGIES
 from svdam.core.settings import Settings, setting
 from svdam.core.validation import InputError
 
 PRIORS = ("paper", "released_code", "none")
 DIRECTIONS = ("max", "min")
 KEEP = ("last", "best")
+OPTIMIZERS = ("adam", "gradient_ascent")
+PRECISIONS = ("float32", "mixed_bfloat16")
+BETA_1 = 0.99
+"""Of Adam, Section 3.4."""
+NO_GENERATOR = "none"
+"""Value of ``--generator`` that searches the excerpt itself (eq. 1)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +35,15 @@ class ResponseSettings(Settings):
     )
     top_n: int = setting(EXAMPLES_PER_SET, "Highest and lowest responses to keep.", minimum=2)
     batch_size: int = setting(64, "Excerpts of a batch.", minimum=1, identity=False)
+    beam_runner: str | None = setting(
+        None,
+        "Apache Beam runner whose workers measure parts of the records, as DirectRunner; by "
+        "default this process does, which on one machine is the fastest.",
+        identity=False,
+    )
+    beam_options: tuple[str, ...] = setting(
+        (), "Options of the Beam runner, as --name=value.", identity=False
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,35 +55,104 @@ class SearchSettings(Settings):
         "checkpoints/demo_svdnet.keras", "A .keras file, or a run folder of train_classifier."
     )
     generator: str = setting(
-        "checkpoints/demo_generator.keras", "A .keras file, or a run folder of train_gan."
+        "checkpoints/demo_generator.keras",
+        "A .keras file, or a run folder of train_gan. none: search the excerpt itself, without a "
+        "prior (eq. 1).",
     )
     response: str = setting(
         "logit", "What to drive: logit, fc2:17, conv3, logit - 0.5 * conv1; names of layers."
     )
     direction: str = setting("max", "Drive the response up or down.", choices=DIRECTIONS)
+    optimizer: str = setting(
+        "adam",
+        "adam, as in the paper; gradient_ascent: plain, with a rate that falls linearly to 0.",
+        choices=OPTIMIZERS,
+    )
     learning_rates: tuple[float, ...] = setting(
-        (0.1, 0.01, 0.001), "Adam's learning rates.", above=0
+        (0.1, 0.01, 0.001), "Learning rates; of gradient_ascent the first step's.", above=0
+    )
+    beta_1: float = setting(
+        BETA_1, "Of Adam; the released code uses 0.9.", minimum=0, maximum=0.9999
+    )
+    weight_decay: float = setting(
+        0.0,
+        "Of gradient_ascent: share of the latent taken off after each step, in place of a prior; "
+        "the released code's 0.99 is 0.01.",
+        minimum=0,
+        maximum=0.9999,
     )
     prior_weights: tuple[float, ...] = setting(
         (0.1, 0.01, 0.001), "Weights lambda of the prior.", minimum=0
     )
-    num_steps: tuple[int, ...] = setting((100, 500, 1000), "Steps of Adam.", minimum=1)
-    seeds: str = setting("0-49", "Seeds of the starting latents, as 0-49 or 3,5,8-11.")
+    num_steps: tuple[int, ...] = setting((100, 500, 1000), "Steps of the optimizer.", minimum=1)
+    seeds: str | None = setting(
+        None,
+        "Seeds of the starting latents, as 0-49 or 3,5,8-11; with --latents the rows to take. "
+        "Default: 0-49, or all rows.",
+    )
+    latents: str | None = setting(
+        None,
+        "Starting latents: a .npy file (N, latent size), or results.h5 (or the run folder) of an "
+        "earlier run with one configuration, whose final latents are taken. Default: from --seeds.",
+    )
     prior: str = setting("paper", "Prior of the latents.", choices=PRIORS)
     keep: str = setting(
         "last", "Keep what the last step reached, or the best response seen.", choices=KEEP
     )
-    chunk_latents: int = setting(
-        150, "Latents optimised at once; bounds the memory, about 12 MB each.", minimum=1
+    precision: str = setting(
+        "float32",
+        "mixed_bfloat16 computes the networks in bfloat16: faster, responses to about 1 %.",
+        choices=PRECISIONS,
+    )
+    max_memory: float = setting(
+        4.0,
+        "Memory to stay under, in GiB: decides how many latents are optimised at once.",
+        above=0,
+    )
+    strategy: str = setting(
+        "one_device",
+        "Split the latents: mirrored over the GPUs of this machine, multi_worker over the "
+        "processes of TF_CONFIG.",
+        choices=STRATEGIES,
     )
 
     def validate(self) -> None:
-        """Checks the lists."""
+        """Checks the lists, and refuses combinations that have no meaning."""
         for name in ("learning_rates", "prior_weights", "num_steps"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name}: found {values}, expected different values")
-        parse_seeds(self.seeds)
+        if self.seeds is not None:
+            parse_seeds(self.seeds)
+        if self.generator == NO_GENERATOR and self.prior != "none":
+            raise InputError(
+                f"--prior={self.prior}: with --generator=none the excerpt itself is searched, "
+                "which has no prior; add --prior=none --prior_weights=0"
+            )
+        if self.prior == "none" and any(self.prior_weights):
+            raise InputError(
+                f"--prior_weights: found {self.prior_weights}, but --prior=none leaves nothing to "
+                "weigh; expected --prior_weights=0"
+            )
+        if self.optimizer == "adam":
+            self._refuse("weight_decay", self.weight_decay != 0, "gradient_ascent alone has it")
+            return
+        self._refuse("beta_1", self.beta_1 != BETA_1, "Adam alone has it")
+        self._refuse(
+            "num_steps",
+            len(self.num_steps) > 1,
+            "the falling rate makes each number of steps a run of its own; give one",
+        )
+        self._refuse(
+            "weight_decay",
+            self.weight_decay != 0 and self.prior != "none",
+            "it stands in the prior's place; add --prior=none --prior_weights=0",
+        )
+
+    def _refuse(self, name: str, refused: bool, why: str) -> None:
+        if refused:
+            value = getattr(self, name)
+            raise InputError(f"--{name}: found {value} with --optimizer={self.optimizer}: {why}")
 
 
 def parse_seeds(text: str) -> list[int]:

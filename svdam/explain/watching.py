@@ -1,29 +1,37 @@
 """What TensorBoard shows of an activation maximization."""
 
 import os
+import shutil
 
 import numpy as np
 
 from svdam.audio.inversion import log_mels_to_audio
+from svdam.core.config import FRONT_END
 from svdam.core.summaries import Summaries
 from svdam.explain.results import AMResults, RealResponses
 
 _SHEET = 16
 _SOUNDS = 4
-_POINTS = 100  # Of a curve; a run of 1000 steps needs no more to be seen.
+_CURVE_POINTS = 100  # Of a curve; a run of 1000 steps needs no more to be seen.
+_HISTOGRAMS = 20
+_HISTORIES = {
+    "response": "responses",
+    "log_prior": "log_priors",
+    "gradient_norm": "gradient_norms",
+    "latent_norm": "latent_norms",
+}
 
 
 def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
-    """Writes curves, examples, sounds and the hyper-parameters of every configuration.
+    """Writes curves, distributions, examples, sounds and the hyper-parameters.
 
     Each configuration has a folder of its own below ``folder``, as the HParams dashboard wants it.
+    What an earlier run left there is removed first: its events would be shown twice.
     """
-    is_paper_excerpt = results.examples.shape[-2:] == (80, 1)
+    shutil.rmtree(folder, ignore_errors=True)
     with Summaries(folder) as summaries:
         summaries.configuration(results.provenance)
-        summaries.log_mels("examples/start", results.start_examples[:_SHEET], 0, columns=4)
-        if is_paper_excerpt:
-            _sounds(summaries, "examples/start", results.start_examples)
+        _examples(summaries, "examples/start", results.start_examples, 0, _SOUNDS)
     for index, configuration in enumerate(results.configurations):
         name = (
             f"rate={configuration.learning_rate:g},lambda={configuration.prior_weight:g},"
@@ -36,20 +44,17 @@ def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
                     "prior_weight": configuration.prior_weight,
                     "num_steps": configuration.num_steps,
                 },
-                {
-                    "response_mean": float(results.responses[index].mean()),
-                    "response_variance": float(results.responses[index].var(ddof=1))
-                    if len(results.seeds) > 1
-                    else 0.0,
-                    "log_prior_mean": float(results.log_priors[index].mean()),
-                },
+                _metrics(results, index),
             )
-            _curves(summaries, results, index)
-            step = configuration.num_steps
-            sheet = results.examples[index][:_SHEET]
-            summaries.log_mels(f"examples/{results.direction}", sheet, step, columns=4)
-            if is_paper_excerpt and len(results.configurations) == 1:
-                _sounds(summaries, f"examples/{results.direction}", results.examples[index])
+            _way(summaries, results, index)
+            sounds = _SOUNDS if len(results.configurations) == 1 else 1
+            _examples(
+                summaries,
+                f"examples/{results.direction}",
+                results.examples[index],
+                configuration.num_steps,
+                sounds,
+            )
 
 
 def write_response_summaries(folder: str | os.PathLike, real: RealResponses) -> None:
@@ -59,26 +64,47 @@ def write_response_summaries(folder: str | os.PathLike, real: RealResponses) -> 
         summaries.histogram("responses/real", real.responses, 0)
         for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):
             summaries.histogram(f"responses/{name}", extremes.responses, 0)
-            summaries.log_mels(f"real/{name}", extremes.excerpts[:_SHEET], 0, columns=4)
-            _sounds(summaries, f"real/{name}", extremes.excerpts[..., np.newaxis])
+            _examples(summaries, f"real/{name}", extremes.excerpts[..., np.newaxis], 0, _SOUNDS)
 
 
-def _curves(summaries: Summaries, results: AMResults, index: int) -> None:
+def _metrics(results: AMResults, index: int) -> dict[str, float]:
+    responses = results.responses[index]
+    return {
+        "response_mean": float(responses.mean()),
+        "response_variance": float(responses.var(ddof=1)) if len(responses) > 1 else 0.0,
+        "log_prior_mean": float(results.log_priors[index].mean()),
+    }
+
+
+def _way(summaries: Summaries, results: AMResults, index: int) -> None:
+    """How a configuration's examples got where they are: curves, and distributions over them."""
     history = results.history(index)
-    norms = np.linalg.norm(results.latents[index], axis=1)
-    for step in np.unique(np.linspace(0, len(history) - 1, _POINTS).astype(int)):
+    for step in _spread(len(history), _CURVE_POINTS):
         summaries.scalars(
             {
                 "response/mean": history[step].mean(),
                 "response/lowest": history[step].min(),
                 "response/highest": history[step].max(),
             },
-            int(step),
+            step,
         )
-    summaries.histogram("response", results.responses[index], len(history) - 1)
-    summaries.histogram("log_prior", results.log_priors[index], len(history) - 1)
-    summaries.histogram("latent_norm", norms, len(history) - 1)
+    for name, which in _HISTORIES.items():
+        values = results.history(index, which)
+        for step in _spread(len(values), _HISTOGRAMS):
+            summaries.histogram(name, values[step], step)
 
 
-def _sounds(summaries: Summaries, name: str, examples: np.ndarray) -> None:
-    summaries.audio(name, log_mels_to_audio(examples[:_SOUNDS, ..., 0]), 0)
+def _spread(count: int, points: int) -> list[int]:
+    """At most ``points`` of the numbers below ``count``, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, points).round().astype(int)).tolist()
+
+
+def _examples(
+    summaries: Summaries, name: str, examples: np.ndarray, step: int, sounds: int
+) -> None:
+    """Pictures of what is a spectrogram, (batch, frames, mels, 1), and sounds of log-mel."""
+    if examples.ndim != 4 or examples.shape[-1] != 1:
+        return
+    summaries.log_mels(name, examples[:_SHEET], step, columns=4)
+    if examples.shape[2] == FRONT_END.num_mels:
+        summaries.audio(name, log_mels_to_audio(examples[:sounds, ..., 0]), step)

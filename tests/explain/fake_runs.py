@@ -54,6 +54,7 @@ def write_search(folder, direction="max", means=None, **changes):
         history_responses=history,
         history_log_priors=history,
         history_gradient_norms=history,
+        history_latent_norms=history,
         provenance={"made": "by hand"},
     )
     settings = SearchSettings(

@@ -1,0 +1,88 @@
+"""A whole run of activation maximization: models in, run folder out."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from svdam.core.distribution import is_chief, make_strategy
+from svdam.core.files import checksum
+from svdam.core.runs import Run, start_run
+from svdam.explain.grid import remove_chunks, search
+from svdam.explain.precision import use_mixed_bfloat16
+from svdam.explain.results import AMResults, write_results
+from svdam.explain.settings import NO_GENERATOR, SearchSettings
+from svdam.explain.starts import latents_path
+from svdam.explain.watching import write_summaries
+from svdam.models.loading import load_model, model_path
+
+COMMAND = "maximize_activation"
+
+
+def explain(settings: SearchSettings) -> AMResults | None:
+    """Searches, and writes results, table and summaries into the run folder.
+
+    Returns:
+        The results; None in the processes of multi_worker that do not write.
+
+    Raises:
+        InputError: If a file is missing or damaged, models do not fit, or a combination of
+            settings has no meaning.
+    """
+    inputs = _checksums(settings)
+    strategy = make_strategy(settings.strategy)
+    with strategy.scope():
+        generator, classifier = _models(settings)
+    with _open_run(settings, inputs, strategy) as run:
+        results = search(settings, generator, classifier, run, strategy)
+        if results is None:
+            return None
+        write_results(run.folder, results)
+        write_summaries(run.folder / "tensorboard", results)
+        run.mark_complete(
+            {"configurations": len(results.configurations), "examples": len(results.seeds)}
+        )
+        remove_chunks(run)
+    _report(results, run.folder)
+    return results
+
+
+def _checksums(settings: SearchSettings) -> dict[str, str]:
+    """SHA-256 of every file that the run reads, by name."""
+    paths = {"classifier": model_path(settings.classifier, "classifier")}
+    if settings.generator != NO_GENERATOR:
+        paths["generator"] = model_path(settings.generator, "generator")
+    if settings.latents is not None:
+        paths["latents"] = latents_path(settings.latents)
+    return {f"{name}_sha256": checksum(path) for name, path in paths.items()}
+
+
+def _models(settings: SearchSettings) -> tuple[keras.Model | None, keras.Model]:
+    classifier = load_model(settings.classifier, "classifier")
+    generator = None
+    if settings.generator != NO_GENERATOR:
+        generator = load_model(settings.generator, "generator")
+    if settings.precision == "mixed_bfloat16":
+        for model in filter(None, (generator, classifier)):
+            use_mixed_bfloat16(model)
+    return generator, classifier
+
+
+def _open_run(
+    settings: SearchSettings, inputs: dict[str, Any], strategy: tf.distribute.Strategy
+) -> contextlib.AbstractContextManager[Run]:
+    """The run folder; processes that are not the chief read and write nothing there."""
+    if is_chief(strategy):
+        return start_run(settings.output, COMMAND, settings, inputs)
+    return contextlib.nullcontext(Run(Path(settings.output), {}))
+
+
+def _report(results: AMResults, folder: Path) -> None:
+    before = results.start_responses.mean()
+    print(f"{results.response} of {len(results.seeds)} latents: mean {before:.3f} at the start")
+    means = results.responses.mean(axis=1)
+    for configuration, mean in zip(results.configurations, means, strict=True):
+        print(f"  {mean:10.3f}  after {configuration}")
+    print(f"results: {folder}")
