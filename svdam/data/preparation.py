@@ -28,7 +28,7 @@ from svdam.data.jamendo import list_jamendo
 from svdam.data.manifest import MANIFEST_NAME, build_manifest
 from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.shards import UNFINISHED, FinishedRecord
-from svdam.data.songs import DTYPES, SongTask, file_sha256, song_fingerprint
+from svdam.data.songs import DECODERS, DTYPES, SongTask, file_sha256, song_fingerprint
 from svdam.data.sources import SkippedSong, SourceListing, SourceSong
 
 DATASETS = ("builtin", "jamendo", "fma", "folder")
@@ -53,6 +53,12 @@ class PrepareSettings(Settings):
         None, "Folder or URL (s3://bucket/folder) for the shards; the run folder by default."
     )
     dtype: str = setting("float32", "Number type of the stored log-mel.", choices=tuple(DTYPES))
+    decoder: str = setting(
+        DECODERS[0],
+        "Decoder: soundfile, or tensorflow-io's (WAV, FLAC, OGG Vorbis, MP3).",
+        choices=DECODERS,
+        identity=False,  # Part of each record's fingerprint: another decoder's are made anew.
+    )
     shard_megabytes: float = setting(256.0, "Size in MB at which a shard is closed.", above=0)
     strict: bool = setting(False, "Whether a song that cannot be used is an error.", identity=False)
     num_songs: int = setting(60, "builtin: number of songs to render.", minimum=3)
@@ -207,7 +213,7 @@ def _finished_records(
             audio = checksums.of(song.audio)
         except InputError:
             continue  # The worker will say what is wrong.
-        fingerprint = song_fingerprint(audio, labels, settings.dtype, FRONT_END)
+        fingerprint = song_fingerprint(audio, labels, _task(song, root, settings), FRONT_END)
         for record in found[song.id]:
             same = record.text("fingerprint") == fingerprint
             if same and record.text("source") == song.source and shards.is_intact(record):
@@ -249,7 +255,9 @@ class _AudioChecksums:
 
 def _task(song: SourceSong, root: str, settings: PrepareSettings) -> SongTask:
     piece = storage.join(root, UNFINISHED, shards.piece_name(song.id) + shards.SHARD_SUFFIX)
-    return SongTask(song.id, song.audio, song.source, song.labels, settings.dtype, piece)
+    return SongTask(
+        song.id, song.audio, song.source, song.labels, settings.dtype, piece, settings.decoder
+    )
 
 
 def _check_songs(

@@ -23,20 +23,24 @@ import dataclasses
 import hashlib
 import json
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from svdam.audio.decoding import load_audio
-from svdam.audio.log_mel import log_mel_spectrogram
+from svdam.audio.decoding import audio_blocks
+from svdam.audio.log_mel import log_mel_blocks
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.labels import frame_labels, parse_labels
-from svdam.data.statistics import band_statistics
-from svdam.data.tfrecord import EncodedExample, encode_example, write_record
+from svdam.data.statistics import BandStatistics, band_statistics, no_frames
+from svdam.data.tfrecord import MAX_EXAMPLE_BYTES, EncodedExample, encode_example, write_record
 
 RECORD_FORMAT = 1
 DTYPES = {"float32": "<f4", "float16": "<f2"}
+DECODERS = ("soundfile", "tfio")
 FEATURES = (
     *("format", "id", "source", "fingerprint", "audio_sha256", "duration", "num_frames", "dtype"),
     *("mean", "squares", "crc32", "labels_crc32", "has_labels", "labels", "log_mel"),
@@ -54,6 +58,7 @@ class SongTask:
         labels: Path or URL of the label file, or None.
         dtype: ``float32`` or ``float16``.
         piece: Where the record goes, as a file of its own.
+        decoder: One of `DECODERS`.
     """
 
     id: str
@@ -62,6 +67,7 @@ class SongTask:
     labels: str | None
     dtype: str
     piece: str
+    decoder: str = DECODERS[0]
 
 
 def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExample:
@@ -75,13 +81,11 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
     with storage.local_copy(task.audio) as path:
         audio_sha256 = file_sha256(str(path))
         try:
-            samples = load_audio(path)
+            sound = _analyse(_decoded(path, task.decoder), task, front_end)
         except InputError as error:
             raise InputError(str(error).replace(str(path), task.audio)) from error
-    duration_secs = len(samples) / front_end.sample_rate
-    log_mel = log_mel_spectrogram(samples).astype(DTYPES[task.dtype])
-    del samples
-    num_frames = len(log_mel)
+    num_frames = sound.statistics.num_frames
+    duration_secs = sound.num_samples / front_end.sample_rate
     if num_frames < front_end.excerpt_frames:
         raise InputError(
             f"{task.audio}: is too short: {duration_secs:.2f} s give {num_frames} frames, expected "
@@ -90,26 +94,68 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
     labels = b""
     if segments is not None:
         labels = frame_labels(segments, num_frames, front_end).astype(np.uint8).tobytes()
-    statistics = band_statistics(log_mel)
     return encode_example(
         {
             "format": RECORD_FORMAT,
             "id": task.id,
             "source": task.source,
-            "fingerprint": song_fingerprint(audio_sha256, labels_content, task.dtype, front_end),
+            "fingerprint": song_fingerprint(audio_sha256, labels_content, task, front_end),
             "audio_sha256": audio_sha256,
             "duration": duration_secs,
             "num_frames": num_frames,
             "dtype": task.dtype,
-            "mean": statistics.mean.astype("<f8").tobytes(),
-            "squares": statistics.squares.astype("<f8").tobytes(),
-            "crc32": zlib.crc32(log_mel),
+            "mean": sound.statistics.mean.astype("<f8").tobytes(),
+            "squares": sound.statistics.squares.astype("<f8").tobytes(),
+            "crc32": sound.crc32,
             "labels_crc32": zlib.crc32(labels),
             "has_labels": int(segments is not None),
             "labels": labels,
-            "log_mel": memoryview(log_mel),
+            "log_mel": memoryview(sound.log_mel),
         }
     )
+
+
+class _Sound(NamedTuple):
+    """What a recording's samples give."""
+
+    num_samples: int
+    log_mel: bytearray
+    statistics: BandStatistics
+    crc32: int
+
+
+def _decoded(path: Path, decoder: str) -> Iterator[np.ndarray]:
+    if decoder == "tfio":
+        from svdam.data.tfio_decoding import tfio_blocks
+
+        return tfio_blocks(path)
+    return audio_blocks(path)
+
+
+def _analyse(blocks: Iterator[np.ndarray], task: SongTask, front_end: FrontEnd) -> _Sound:
+    """Goes once over the samples: only the log-mel spectrogram of the song is kept."""
+    num_samples = checksum = 0
+    statistics = no_frames(front_end.num_mels)
+    log_mel = bytearray()  # Grows in place, where joining arrays would need twice the memory.
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal num_samples
+        for block in blocks:
+            num_samples += len(block)
+            yield block
+
+    for frames in log_mel_blocks(counted(), front_end):
+        stored = np.ascontiguousarray(frames, DTYPES[task.dtype])
+        log_mel += memoryview(stored).cast("B")
+        checksum = zlib.crc32(stored, checksum)
+        statistics = statistics.merge(band_statistics(stored))
+        if len(log_mel) > MAX_EXAMPLE_BYTES:
+            hours = num_samples / front_end.sample_rate / 3600
+            raise InputError(
+                f"{task.audio}: is too long: its first {hours:.1f} hours of log-mel fill the 2 GiB "
+                "of a record; cut it, or take half the space by --dtype=float16"
+            )
+    return _Sound(num_samples, log_mel, statistics, checksum)
 
 
 def write_piece(task: SongTask, example: EncodedExample) -> None:
@@ -119,11 +165,13 @@ def write_piece(task: SongTask, example: EncodedExample) -> None:
 
 
 def song_fingerprint(
-    audio_sha256: str, labels_content: bytes | None, dtype: str, front_end: FrontEnd
+    audio_sha256: str, labels_content: bytes | None, task: SongTask, front_end: FrontEnd
 ) -> str:
     """Hash of everything that a song's record is made from, but its name."""
     labels = None if labels_content is None else hashlib.sha256(labels_content).hexdigest()
-    facts = [RECORD_FORMAT, dataclasses.asdict(front_end), dtype, audio_sha256, labels]
+    facts = [RECORD_FORMAT, dataclasses.asdict(front_end), task.dtype, audio_sha256, labels]
+    if task.decoder != DECODERS[0]:
+        facts.append(task.decoder)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

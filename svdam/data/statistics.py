@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-_BLOCK_FRAMES = 8192
+_BLOCK_FRAMES = 1024  # In double precision these stay in a core's cache.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,7 @@ def band_statistics(log_mel: np.ndarray) -> BandStatistics:
     for start in range(0, len(log_mel), _BLOCK_FRAMES):
         block = log_mel[start : start + _BLOCK_FRAMES].astype(np.float64)
         mean = block.mean(axis=0)
-        squares = np.square(block - mean).sum(axis=0)
-        gathered = gathered.merge(BandStatistics(len(block), mean, squares))
+        block -= mean
+        block *= block
+        gathered = gathered.merge(BandStatistics(len(block), mean, block.sum(axis=0)))
     return gathered

@@ -17,7 +17,7 @@ import numpy as np
 from svdam.core.validation import InputError
 
 FRAME_BEFORE, FRAME_AFTER = 12, 4  # Bytes around a record's data.
-_MAX_EXAMPLE_BYTES = 2**31 - 1  # Of a protocol buffer.
+MAX_EXAMPLE_BYTES = 2**31 - 1  # Of a protocol buffer.
 _CRC_CHUNK_BYTES = 1 << 22
 _LANE_BYTES = 512
 
@@ -71,7 +71,7 @@ def encode_example(features: Mapping[str, Value]) -> EncodedExample:
             parts.append(payload)
             length += len(payload)
     outer = b"\x0a" + _varint(length)
-    if length + len(outer) > _MAX_EXAMPLE_BYTES:
+    if length + len(outer) > MAX_EXAMPLE_BYTES:
         raise InputError(f"is too long: {length / 2**30:.1f} GiB of log-mel, expected under 2 GiB")
     offsets = {name: place + len(outer) for name, place in places.items()}
     return EncodedExample([outer, *parts], offsets, len(outer) + length)
@@ -252,13 +252,17 @@ def _joined(body: np.ndarray) -> np.uint32:
     words = np.ascontiguousarray(np.frombuffer(body, "<u2").reshape(-1, _LANE_BYTES // 2).T)
     table = _word_table()
     registers = np.zeros(words.shape[1], np.uint32)
+    index, looked_up = np.empty(len(registers), np.uint16), np.empty_like(registers)
     for word in words:
-        registers = table[(registers ^ word) & np.uint32(0xFFFF)] ^ registers >> np.uint32(16)
+        np.bitwise_xor(registers.astype(np.uint16), word, out=index)
+        np.take(table, index, out=looked_up, mode="clip")  # Clipping costs nothing, checking does.
+        registers >>= np.uint32(16)
+        registers ^= looked_up
     exponent = _LANE_BYTES.bit_length() - 1
     while len(registers) > 1:
         if len(registers) % 2:  # Zeros ahead of the data leave a register of 0 as it is.
             registers = np.concatenate([np.zeros(1, np.uint32), registers])
-        registers = _apply(_zeros_matrix(exponent), registers[0::2]) ^ registers[1::2]
+        registers = _apply(_zeros_tables(exponent), registers[0::2]) ^ registers[1::2]
         exponent += 1
     return registers[0]
 
@@ -268,26 +272,30 @@ def _after_zeros(register: np.uint32, num_bytes: int) -> np.uint32:
     registers = np.array([register], np.uint32)
     for exponent in range(num_bytes.bit_length()):
         if num_bytes >> exponent & 1:
-            registers = _apply(_zeros_matrix(exponent), registers)
+            registers = _apply(_zeros_tables(exponent), registers)
     return registers[0]
 
 
-def _apply(matrix: np.ndarray, registers: np.ndarray) -> np.ndarray:
-    """Multiplies a (32,) bit matrix, one uint32 a column, with each register."""
-    result = np.zeros_like(registers)
-    for bit, column in enumerate(matrix):
-        result ^= column * (registers >> np.uint32(bit) & np.uint32(1))
+def _apply(tables: np.ndarray, registers: np.ndarray) -> np.ndarray:
+    """Multiplies each register with the matrix whose products with single bytes are ``tables``."""
+    result = tables[0][registers & np.uint32(0xFF)]
+    for place in range(1, 4):
+        result ^= tables[place][registers >> np.uint32(8 * place) & np.uint32(0xFF)]
     return result
 
 
 @functools.cache
-def _zeros_matrix(exponent: int) -> np.ndarray:
-    """What 2 ** exponent zero bytes do to a register, as a bit matrix."""
+def _zeros_tables(exponent: int) -> np.ndarray:
+    """What 2 ** exponent zero bytes do to a register with one byte that is not zero.
+
+    Returns:
+        (place of the byte, its value) uint32, shape (4, 256).
+    """
+    alone = np.arange(256, dtype=np.uint32) << 8 * np.arange(4, dtype=np.uint32)[:, None]
     if exponent:
-        half = _zeros_matrix(exponent - 1)
-        return _apply(half, half)
-    unit = np.uint32(1) << np.arange(32, dtype=np.uint32)
-    return _byte_array()[unit & np.uint32(0xFF)] ^ unit >> np.uint32(8)
+        half = _zeros_tables(exponent - 1)
+        return _apply(half, _apply(half, alone))
+    return _byte_array()[alone & np.uint32(0xFF)] ^ alone >> np.uint32(8)
 
 
 @functools.cache
