@@ -33,7 +33,7 @@ from svdam.core.validation import InputError
 
 SHORTEST_REST_SECS = 0.3
 VOICE_TO_BAND_DB = (-6.0, 9.0)
-CORPUS_VERSION = 1
+CORPUS_VERSION = 2
 
 FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 SAMPLE_RATES = (22050, 44100, 48000)
@@ -193,7 +193,7 @@ def _balance(
     """Sets the energy ratio of voice to band within the sing segments."""
     # Within the range by a margin, because compression weighs loud passages anew; voices that
     # lead the band are the rule, buried ones the exception.
-    ratio_db = float(VOICE_TO_BAND_DB[0] + 1 + 13 * rng.beta(3.0, 1.0))
+    ratio_db = float(VOICE_TO_BAND_DB[0] + 1 + 13 * rng.beta(5.0, 1.0))
     tone = [(rng.uniform(80, 7000), rng.uniform(-3, 3), rng.uniform(0.5, 1.5)) for _ in range(3)]
     corner_hz, tilt_db = rng.uniform(800, 4000), rng.uniform(-4, 5)
     sung, band = (

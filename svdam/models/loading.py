@@ -16,8 +16,8 @@ def load_model(path: str | os.PathLike, flag: str, expected_input: tuple | None 
 
     Args:
         path: A ``.keras`` file, or a run folder of train_classifier or train_gan.
-        flag: The flag that named it, ``classifier``, ``generator`` or ``critic``: for messages, and
-            the name of the model's file within a run folder.
+        flag: The flag that named it, for messages. ``generator`` and ``critic`` are looked for in
+            run folders of train_gan, all others are classifiers.
         expected_input: Shape that the model must take, without the batch; None to allow any.
 
     Returns:
@@ -53,9 +53,10 @@ def model_path(path: str | os.PathLike, flag: str) -> Path:
         InputError: If there is none, with the command that makes it.
     """
     path = Path(path)
-    command = "train_classifier" if flag == "classifier" else "train_gan"
+    is_gan = flag in ("generator", "critic")
+    command = "train_gan" if is_gan else "train_classifier"
     if path.is_dir():
-        path = open_run(path, command, flag).folder / f"{flag}.keras"
+        path = open_run(path, command, flag).folder / f"{flag if is_gan else 'classifier'}.keras"
     if not path.is_file():
         folder = path.parent if path.suffix == ".keras" else path
         way_out = default_command_line(command, folder)

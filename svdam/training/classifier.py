@@ -21,6 +21,7 @@ from svdam.data.spectra import open_spectra
 from svdam.evaluation.detection import evaluate
 from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor, singing_probability
+from svdam.models.loading import load_model
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.interruption import Interruption
@@ -117,7 +118,7 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
         KeyboardInterrupt: After SIGINT or SIGTERM, once the state is saved.
     """
     keras.utils.set_random_seed(settings.seed)
-    classifier = build_svdnet(records.mean, records.std, settings.num_outputs)
+    classifier = _build_classifier(settings, records)
     trainer = ClassifierTrainer(settings, classifier)
     best = _Best()
     checkpoints = Checkpoints(
@@ -165,6 +166,21 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                 interruption.raise_if_requested()
     save_model(classifier, run.folder / "classifier_last.keras")
     return {"steps": step, "best_epoch": best.epoch, "validation_error": best.error}
+
+
+def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.Model:
+    """SVDNet with the records' statistics; or a trained classifier, with its own."""
+    if not settings.initial:
+        return build_svdnet(records.mean, records.std, settings.num_outputs)
+    front_end = records.front_end
+    excerpt = (front_end.excerpt_frames, front_end.num_mels, 1)
+    classifier = load_model(settings.initial, "initial", excerpt)
+    if classifier.output_shape[1:] != (settings.num_outputs,):
+        raise InputError(
+            f"--initial: {settings.initial} has outputs of shape {classifier.output_shape[1:]}, "
+            f"expected ({settings.num_outputs},) as --num_outputs says"
+        )
+    return classifier
 
 
 def _batches(settings: ClassifierSettings, records: Records, start: int) -> tf.data.Dataset:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from svdam.core.config import GENERATOR_PRESETS
+from svdam.core.distribution import STRATEGIES
 from svdam.core.settings import Settings, setting
 
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -14,6 +15,9 @@ class ClassifierSettings(Settings):
 
     output: str = setting("runs/classifier", "Run folder.", identity=False)
     records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    initial: str | None = setting(
+        None, "Classifier whose weights to start from (.keras); random ones if empty."
+    )
     num_epochs: int = setting(20, "Epochs.", minimum=1)
     epoch_batches: int = setting(2000, "Batches of an epoch.", minimum=1)
     batch_size: int = setting(32, "Excerpts of a batch.", minimum=1)
@@ -65,6 +69,13 @@ class GanSettings(Settings):
         None, "Equally spaced clips of a song, instead of --clip_spacing.", minimum=1
     )
     precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
+    strategy: str = setting(
+        "one_device",
+        "Split each batch: mirrored over the GPUs of this machine, multi_worker over the "
+        "processes of TF_CONFIG.",
+        choices=STRATEGIES,
+        identity=False,
+    )
     seed: int = setting(0, "Of weights, latents, interpolates and order.", minimum=0)
     classifier: str | None = setting(
         None,
