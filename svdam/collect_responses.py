@@ -1,6 +1,10 @@
 """Measures a response on every excerpt of real recordings, and keeps the most extreme.
 
-python -m svdam.collect_responses --flagfile=flags/responses.cfg
+    python -m svdam.collect_responses --flagfile=flags/responses.cfg
+
+Writes responses.h5 (all responses; the highest and lowest with song, time, probability and
+excerpt) and index.html, a page of the highest and lowest with their sounds, into --output. Stopped
+and started again with the same command, it goes on where it was.
 """
 
 from svdam.core.commands import run_command
@@ -12,51 +16,49 @@ define_flags(ResponseSettings)
 
 def main() -> None:
     """Reads the flags and measures."""
-    settings = settings_from_flags(ResponseSettings)
+    import functools
 
     from svdam.core.files import checksum
-    from svdam.core.progress import progress
     from svdam.core.runs import start_run
     from svdam.data.builtin import resolve_records
-    from svdam.data.excerpts import num_spaced_excerpts, spaced_excerpts
     from svdam.data.records import open_records
-    from svdam.explain.collection import collect_responses
     from svdam.explain.results import write_responses
-    from svdam.explain.watching import write_response_summaries
     from svdam.models.loading import load_model, model_path
 
-    records = open_records(resolve_records(settings.records))
+    settings = settings_from_flags(ResponseSettings)
+    classifier = model_path(settings.classifier, "classifier")
+    folder = str(resolve_records(settings.records))
+    records = open_records(folder)
+    records.songs(settings.split)  # A wrong split is told before TensorFlow is loaded.
     excerpt_shape = (records.front_end.excerpt_frames, records.front_end.num_mels, 1)
-    classifier = load_model(settings.classifier, "classifier", excerpt_shape)
     inputs = {
         "records_fingerprint": records.fingerprint,
-        "classifier_sha256": checksum(model_path(settings.classifier, "classifier")),
+        "classifier_sha256": checksum(classifier),
     }
-    options = {"spacing": settings.excerpt_spacing, "split": settings.split}
+
+    from svdam.explain.collection import collect_responses, remove_parts
+    from svdam.explain.reporting import write_responses_page
+    from svdam.explain.watching import write_response_summaries
+
     with start_run(settings.output, "collect_responses", settings, inputs) as run:
-        batches = progress(
-            spaced_excerpts(records, batch_size=settings.batch_size, **options),
-            total=-(-num_spaced_excerpts(records, **options) // settings.batch_size),
-            description="real responses",
-            unit="batch",
-        )
         real = collect_responses(
-            batches,
-            classifier,
-            [song.id for song in records.songs(settings.split)],
-            settings.response,
-            settings.top_n,
-            run.config,
+            functools.partial(open_records, folder),
+            functools.partial(load_model, str(classifier), "classifier", excerpt_shape),
+            settings,
+            run,
         )
         write_responses(run.folder, real)
+        page = write_responses_page(run.folder, real)
         write_response_summaries(run.folder, real)
         run.mark_complete({"excerpts": len(real.responses), "songs": len(real.song_ids)})
+        remove_parts(run)
     for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):
         values = extremes.responses
         print(
             f"{name} {len(values)} responses of {settings.response}: "
             f"mean {values.mean():.3f}, variance {values.var(ddof=1):.3f}"
         )
+    print(f"listen to them: {page.resolve()}")
     print(f"results: {run.folder}")
 
 

@@ -1,117 +1,306 @@
-"""Responses of real excerpts (Section 3.4): what the examples' responses are compared with."""
+"""Responses of real excerpts (Section 3.4): what the examples' responses are compared with.
 
-from collections.abc import Iterable
-from typing import Any
+The songs are split into parts of some hundred excerpts, by the records alone. Each part is measured
+by itself and kept in a file of the run folder, so that a run that was stopped computes again at
+most the part it was at, and ends with the same numbers to the last bit. Parts can be measured by
+the workers of any Beam runner that reach the run folder; on one machine this process is faster,
+because TensorFlow keeps all its processors busy anyway.
+"""
+
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from svdam.core.beam import run_stage
+from svdam.core.config import FrontEnd
+from svdam.core.files import atomic_path
+from svdam.core.progress import progress
+from svdam.core.runs import Run
 from svdam.core.validation import InputError
 from svdam.explain.responses import Response, response_function
 from svdam.explain.results import RealResponses, TopExcerpts
+from svdam.explain.settings import ResponseSettings
+
+_PARTS = "parts"
+_PART_EXCERPTS = 512  # At least; parts end with a song.
+
+
+class Song(Protocol):
+    """What is asked of a song; `svdam.data.records.SongEntry` has it."""
+
+    id: str
+    num_frames: int
+
+
+class SongRecords(Protocol):
+    """Where the log-mel spectrograms of songs come from; `svdam.data.records.Records` is one."""
+
+    front_end: FrontEnd
+
+    def songs(self, split: str | None = None) -> list[Song]:
+        """The songs of a split, in a fixed order."""
+
+    def log_mel(self, song: Song) -> np.ndarray:
+        """(frames, mels) float32."""
+
+
+class Part(NamedTuple):
+    """Some consecutive songs: numbers ``first`` to ``stop - 1`` of the split."""
+
+    number: int
+    first: int
+    stop: int
+    num_excerpts: int
 
 
 def collect_responses(
-    excerpts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    classifier: keras.Model,
-    song_ids: list[str],
-    response: Response = "logit",
-    top_n: int = 50,
-    provenance: dict[str, Any] | None = None,
+    open_records: Callable[[], SongRecords],
+    load_classifier: Callable[[], keras.Model],
+    settings: ResponseSettings,
+    run: Run,
 ) -> RealResponses:
-    """Measures f_a of every excerpt and keeps the ``top_n`` highest and lowest.
+    """Measures f_a of every excerpt and finds the ``top_n`` highest and lowest.
 
     Args:
-        excerpts: Batches of ((b, frames, mels, 1) log-mel, (b,) song index, (b,) first frame).
-        classifier: From excerpts to responses.
-        song_ids: Names of the songs that the indices mean.
-        response: What to measure; see `svdam.explain.responses`.
-        top_n: N of the paper.
-        provenance: Settings and versions, kept with the results.
+        open_records: Opens the records; picklable where a Beam runner is used.
+        load_classifier: Loads the classifier, from excerpts to responses; likewise.
+        settings: What to measure, on what, and how.
+        run: The open run folder; finished parts are kept there.
 
     Returns:
-        The responses, in the order given; ties among the extremes go to the earlier excerpt.
+        The responses, song by song; ties among the extremes go to the earlier excerpt.
 
     Raises:
-        InputError: If there are fewer than ``top_n`` excerpts, or a response is not finite.
+        InputError: If there are fewer than ``top_n`` excerpts, the response does not exist, or one
+            is not finite.
     """
-    measure = _measurement(classifier, response)
-    columns: list[list[np.ndarray]] = [[], [], []]
-    highest, lowest = _Extremes(top_n, +1), _Extremes(top_n, -1)
-    for batch, song, first_frame in excerpts:
-        responses, probabilities = (part.numpy() for part in measure(batch))
-        _require_finite(responses, song, first_frame, song_ids)
-        for column, part in zip(columns, (responses, song, first_frame), strict=True):
-            column.append(part)
-        for extremes in (highest, lowest):
-            extremes.add(responses, probabilities, song, first_frame, batch[..., 0])
-    total = sum(map(len, columns[0]))
-    if total < top_n:
+    records = open_records()
+    songs = records.songs(settings.split)
+    length = records.front_end.excerpt_frames
+    plan = plan_parts([song.num_frames for song in songs], length, settings.excerpt_spacing)
+    parts = [part for part in plan if part.num_excerpts]
+    total = sum(part.num_excerpts for part in parts)
+    if total < settings.top_n:
         raise InputError(
-            f"--top_n: {top_n} excerpts are asked for, but the records hold {total}; "
+            f"--top_n: {settings.top_n} excerpts are asked for, but the records hold {total}; "
             "use a smaller --top_n, a smaller --excerpt_spacing, or more songs"
         )
-    responses, song, first_frame = map(np.concatenate, columns)
+    worker = PartWorker(open_records, load_classifier, settings, run.folder / _PARTS)
+    _measure_parts(worker, parts, settings)
+    measured = [worker.load(part) for part in parts]
+    columns = {name: np.concatenate([one[name] for one in measured]) for name in measured[0]}
+    order = np.argsort(columns["responses"], kind="stable")
+    highest = np.argsort(-columns["responses"], kind="stable")[: settings.top_n]
     return RealResponses(
-        response=response if isinstance(response, str) else response.__name__,
-        song_ids=song_ids,
-        responses=responses,
-        song=song.astype(np.int64),
-        first_frame=first_frame.astype(np.int64),
-        highest=highest.result(),
-        lowest=lowest.result(),
-        provenance=provenance or {},
+        response=settings.response,
+        song_ids=[song.id for song in songs],
+        responses=columns["responses"],
+        song=columns["song"],
+        first_frame=columns["first_frame"],
+        highest=_top_excerpts(records, songs, columns, highest),
+        lowest=_top_excerpts(records, songs, columns, order[: settings.top_n]),
+        provenance=run.config,
     )
 
 
-def probabilities_of(logits: tf.Tensor) -> tf.Tensor:
-    """(batch,) probability of the last class: the sigmoid of one logit, the softmax of several."""
-    if logits.shape[-1] == 1:
-        return tf.sigmoid(logits[..., 0])
-    return tf.nn.softmax(logits)[..., -1]
+def remove_parts(run: Run) -> None:
+    """Deletes the kept parts, once the results are written."""
+    shutil.rmtree(run.folder / _PARTS, ignore_errors=True)
 
 
-def _measurement(classifier: keras.Model, response: Response):
+def plan_parts(
+    num_frames: list[int], excerpt_frames: int, spacing: int, part_excerpts: int = _PART_EXCERPTS
+) -> list[Part]:
+    """Splits songs into parts.
+
+    Args:
+        num_frames: Of each song.
+        excerpt_frames: Of an excerpt.
+        spacing: Frames from one excerpt's start to the next one's.
+        part_excerpts: A part ends with the song that brings it to so many excerpts.
+
+    Returns:
+        The parts; together they hold every song once, in order.
+    """
+    parts, first, held = [], 0, 0
+    for index, frames in enumerate(num_frames):
+        held += len(excerpt_starts(frames, excerpt_frames, spacing))
+        if held >= part_excerpts or index == len(num_frames) - 1:
+            parts.append(Part(len(parts), first, index + 1, held))
+            first, held = index + 1, 0
+    return parts
+
+
+def excerpt_starts(num_frames: int, excerpt_frames: int, spacing: int) -> range:
+    """First frames of a song's excerpts."""
+    return range(0, num_frames - excerpt_frames + 1, spacing)
+
+
+class PartWorker:
+    """Measures parts, in this process or in a Beam worker; records and model are opened once."""
+
+    def __init__(
+        self,
+        open_records: Callable[[], SongRecords],
+        load_classifier: Callable[[], keras.Model],
+        settings: ResponseSettings,
+        folder: Path,
+    ):
+        self._open_records, self._load_classifier = open_records, load_classifier
+        self._settings, self._folder = settings, folder
+        self._opened: tuple[SongRecords, Callable] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}  # A worker elsewhere opens its own.
+
+    def path(self, part: Part) -> Path:
+        """File that keeps a measured part."""
+        return self._folder / f"{part.number:05d}.npz"
+
+    def process(
+        self, part: Part, on_excerpts: Callable[[int], object] = lambda count: None
+    ) -> None:
+        """Measures a part and keeps it; ``on_excerpts`` gets the number of each batch."""
+        if self._opened is None:
+            classifier = self._load_classifier()
+            measure = _measurement(classifier, self._settings.response)
+            self._opened = self._open_records(), measure
+        records, measure = self._opened
+        columns: dict[str, list[np.ndarray]] = {}
+        for batch, song, first_frame in _batches(records, part, self._settings):
+            responses, probabilities = (values.numpy() for values in measure(batch))
+            _require_finite(responses, song, first_frame, records.songs(self._settings.split))
+            found = dict(
+                responses=responses.astype(np.float32),
+                probabilities=probabilities.astype(np.float32),
+                song=song,
+                first_frame=first_frame,
+            )
+            for name, values in found.items():
+                columns.setdefault(name, []).append(values)
+            on_excerpts(len(batch))
+        with atomic_path(self.path(part)) as temporary:
+            np.savez(temporary, **{name: np.concatenate(c) for name, c in columns.items()})
+
+    def load(self, part: Part) -> dict[str, np.ndarray]:
+        """A measured part.
+
+        Raises:
+            InputError: If its file is missing or damaged.
+        """
+        path = self.path(part)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: is missing or damaged; delete it and run again") from error
+
+
+def probabilities_of(outputs: tf.Tensor, are_probabilities: bool = False) -> tf.Tensor:
+    """(batch,) probability of the last class: the sigmoid of one logit, the softmax of several.
+
+    Args:
+        outputs: (batch, ..., classes) outputs of a classifier; over what is between, as time, the
+            mean is taken.
+        are_probabilities: Whether the classifier itself ends in a sigmoid or softmax.
+    """
+    if outputs.shape.rank == 1:
+        outputs = outputs[:, tf.newaxis]
+    if outputs.shape.rank > 2:
+        outputs = tf.reduce_mean(outputs, axis=list(range(1, outputs.shape.rank - 1)))
+    if are_probabilities:
+        return outputs[:, -1]
+    if outputs.shape[-1] == 1:
+        return tf.sigmoid(outputs[:, 0])
+    return tf.nn.softmax(outputs)[:, -1]
+
+
+def ends_in_probability(classifier: keras.Model) -> bool:
+    """Whether the last layer is, or ends in, a sigmoid or softmax."""
+    last = classifier.layers[-1] if getattr(classifier, "layers", None) else None
+    if isinstance(last, keras.Model):
+        return ends_in_probability(last)
+    known = (keras.activations.sigmoid, keras.activations.softmax)
+    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) in known
+
+
+def _measurement(classifier: keras.Model, response: Response) -> Callable:
     respond = response_function(classifier, response)
+    are_probabilities = ends_in_probability(classifier)
 
     @tf.function(reduce_retracing=True)
     def measure(excerpts):
-        logits = tf.cast(classifier(excerpts, training=False), tf.float32)
-        return respond(excerpts), probabilities_of(
-            tf.reshape(logits, (tf.shape(logits)[0], logits.shape[-1]))
-        )
+        outputs = tf.cast(classifier(excerpts, training=False), tf.float32)
+        return respond(excerpts), probabilities_of(outputs, are_probabilities)
 
     return measure
 
 
-def _require_finite(responses, song, first_frame, song_ids) -> None:
+def _measure_parts(worker: PartWorker, parts: list[Part], settings: ResponseSettings) -> None:
+    """Measures the parts that are not there yet."""
+
+    def done() -> int:
+        return sum(part.num_excerpts for part in parts if worker.path(part).exists())
+
+    todo = [part for part in parts if not worker.path(part).exists()]
+    total, before = sum(part.num_excerpts for part in parts), done()
+    bar = progress(total=total, initial=before, description="real responses", unit="excerpt")
+    with bar:
+        if settings.beam_runner is None:
+            for part in todo:
+                worker.process(part, bar.update)
+        elif todo:
+            options = settings.beam_runner, settings.beam_options
+            run_stage(todo, worker, *options, watch=lambda: bar.update(done() - bar.n))
+
+
+def _batches(
+    records: SongRecords, part: Part, settings: ResponseSettings
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """((b, frames, mels, 1) excerpts, (b,) int64 song, (b,) int64 first frame) of a part."""
+    length = records.front_end.excerpt_frames
+    waiting: list[tuple[np.ndarray, int, int]] = []
+
+    def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        excerpts, songs, starts = zip(*waiting[: settings.batch_size], strict=True)
+        del waiting[: settings.batch_size]
+        return np.stack(excerpts)[..., np.newaxis], np.array(songs), np.array(starts)
+
+    for index, song in enumerate(records.songs(settings.split)[part.first : part.stop], part.first):
+        log_mel = records.log_mel(song)
+        for start in excerpt_starts(song.num_frames, length, settings.excerpt_spacing):
+            waiting.append((log_mel[start : start + length], index, start))
+            if len(waiting) == settings.batch_size:
+                yield batch()
+    if waiting:
+        yield batch()
+
+
+def _top_excerpts(
+    records: SongRecords, songs: list[Song], columns: dict[str, np.ndarray], order: np.ndarray
+) -> TopExcerpts:
+    """Reads the excerpts at positions ``order``, each song once."""
+    length = records.front_end.excerpt_frames
+    found = {name: values[order] for name, values in columns.items()}
+    excerpts = np.empty((len(order), length, records.front_end.num_mels), np.float32)
+    for index in np.unique(found["song"]):
+        log_mel = records.log_mel(songs[index])
+        for place in np.flatnonzero(found["song"] == index):
+            start = found["first_frame"][place]
+            excerpts[place] = log_mel[start : start + length]
+    return TopExcerpts(excerpts=excerpts, **found)
+
+
+def _require_finite(
+    responses: np.ndarray, song: np.ndarray, first_frame: np.ndarray, songs: list[Song]
+) -> None:
     (bad,) = np.nonzero(~np.isfinite(responses))
     if len(bad):
-        place = f"{song_ids[song[bad[0]]]}, frame {first_frame[bad[0]]}"
+        place = f"{songs[song[bad[0]]].id}, frame {first_frame[bad[0]]}"
         raise InputError(f"the response of {place} is not finite; look at the classifier")
-
-
-class _Extremes:
-    """The ``size`` most extreme excerpts so far; memory does not grow with the data."""
-
-    def __init__(self, size: int, sign: int):
-        self._size, self._sign = size, sign
-        self._kept: list[np.ndarray] | None = None
-
-    def add(self, *columns: np.ndarray) -> None:
-        if self._kept is not None:
-            pairs = zip(self._kept, columns, strict=True)
-            columns = tuple(np.concatenate(pair) for pair in pairs)
-        order = np.argsort(-self._sign * columns[0], kind="stable")[: self._size]
-        self._kept = [column[order] for column in columns]
-
-    def result(self) -> TopExcerpts:
-        responses, probabilities, song, first_frame, excerpts = self._kept
-        return TopExcerpts(
-            responses=responses,
-            probabilities=probabilities,
-            song=song.astype(np.int64),
-            first_frame=first_frame.astype(np.int64),
-            excerpts=excerpts.astype(np.float32),
-        )

@@ -5,6 +5,7 @@ No TensorFlow, except for the summaries at the very end.
 
 import csv
 import dataclasses
+import functools
 import shlex
 import shutil
 from pathlib import Path
@@ -12,7 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from svdam.audio.inversion import log_mels_to_audio
+from svdam.audio.inversion import (
+    GRIFFIN_LIM_ITERATIONS,
+    INVERSIONS,
+    log_mels_to_audio,
+    round_trip_error_db,
+)
 from svdam.core.config import FRONT_END
 from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, setting
@@ -43,7 +49,9 @@ from svdam.report.content import (
     ReportContent,
     SpectrogramAxes,
 )
+from svdam.report.files import Synthesis
 from svdam.report.page import report_figures, write_report
+from svdam.report.real_page import write_real_page
 
 SOUND_CHOICES = ("best", "all")
 
@@ -73,6 +81,18 @@ class ReportSettings(Settings):
         "grid (75 KB and a fraction of a second each).",
         choices=SOUND_CHOICES,
     )
+    inversion: str = setting(
+        "pseudo_inverse",
+        "From mel bands back to linear frequency: pseudo_inverse as the paper, or nnls "
+        "(non-negative least squares), slower and closer to the original.",
+        choices=INVERSIONS,
+    )
+    momentum: float = setting(
+        0.0,
+        "Of Griffin-Lim: 0 as the paper; 0.99 is the fast variant, which comes closer.",
+        minimum=0,
+        maximum=0.999,
+    )
     output: str = setting("runs/report", "Run folder to write.", identity=False)
 
 
@@ -89,8 +109,9 @@ def make_report(settings: ReportSettings) -> Path:
     with start_run(settings.output, "make_report", settings) as run:
         for name in ("figures", "images", "sounds"):  # Nothing of an earlier report is left over.
             shutil.rmtree(run.folder / name, ignore_errors=True)
-        page = write_report(run.folder, content, log_mels_to_audio, FRONT_END.sample_rate)
-        _write_summaries(run, content)
+        synthesis = sound_synthesis(settings.inversion, settings.momentum)
+        page = write_report(run.folder, content, synthesis)
+        _write_summaries(run, content, synthesis)
         run.mark_complete({"page": page.name, "examples": sum(map(len, content.configurations))})
     return page
 
@@ -261,7 +282,39 @@ def _provenance(
     }
 
 
-def _write_summaries(run: Run, content: ReportContent) -> None:
+def write_responses_page(folder: Path, real: RealResponses) -> Path:
+    """Writes the page of collect_responses: the most extreme real excerpts with their sounds."""
+    for name in ("figures", "images", "sounds"):  # Nothing of an earlier run is left over.
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return write_real_page(
+        folder,
+        real_set(real, real.highest, "highest"),
+        real_set(real, real.lowest, "lowest"),
+        real.responses,
+        real.response,
+        SpectrogramAxes(FRONT_END.frames_per_second, band_centers_hz()),
+        sound_synthesis(),
+        real.provenance,
+    )
+
+
+def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) -> Synthesis:
+    """How a page's sounds are made; see `svdam.audio.inversion.log_mels_to_audio`."""
+    ways = {
+        "pseudo_inverse": "the filterbank's pseudo-inverse",
+        "nnls": "non-negative least squares",
+    }
+    algorithm = f"the fast Griffin-Lim algorithm (momentum {momentum:g})"
+    return Synthesis(
+        functools.partial(log_mels_to_audio, inversion=inversion, momentum=momentum),
+        FRONT_END.sample_rate,
+        round_trip_error_db,
+        f"Sounds are made by {ways[inversion]} and {GRIFFIN_LIM_ITERATIONS} iterations of "
+        f"{algorithm if momentum else 'Griffin and Lim'}.",
+    )
+
+
+def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> None:
     """The report's figures and a few of its sounds, for TensorBoard."""
     folder = run.folder / "tensorboard"
     shutil.rmtree(folder, ignore_errors=True)
@@ -273,4 +326,4 @@ def _write_summaries(run: Run, content: ReportContent) -> None:
             summaries.images(f"report/{name}", pixels, 0)
         for one in (content.start, content.maximized, content.minimized):
             if one is not None:
-                summaries.audio(f"report/{one.key}", log_mels_to_audio(one.log_mels[:4]), 0)
+                summaries.audio(f"report/{one.key}", synthesis.to_audio(one.log_mels[:4]), 0)

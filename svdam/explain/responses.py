@@ -88,13 +88,13 @@ def response_function(
     """
     outputs = named_activations(classifier)
     if callable(response):
-        model = keras.Model(classifier.input, outputs)
+        model = keras.Model(classifier.inputs[0], outputs)
         return lambda excerpts: _checked_shape(response(_cast(model(excerpts, training=False))))
     terms = parse_response(response)
     for term in terms:
         _validate_term(term, outputs)
     used = {term.layer: outputs[term.layer] for term in terms}
-    model = keras.Model(classifier.input, used)
+    model = keras.Model(classifier.inputs[0], used)
 
     def respond(excerpts: tf.Tensor) -> tf.Tensor:
         activations = _cast(model(excerpts, training=False))

@@ -3,7 +3,8 @@
 from html import escape
 
 from svdam.report.content import ExampleSet, ReportContent
-from svdam.report.markup import Levels, describe, facts, number, play, quote_attribute, spectrogram
+from svdam.report.files import Sounds
+from svdam.report.markup import describe, facts, number, play, quote_attribute, spectrogram
 
 _SORTS = {
     "order up": "rank, then seed",
@@ -17,14 +18,14 @@ _SORTS = {
 }
 
 
-def all_examples(content: ReportContent, levels: Levels) -> str:
+def all_examples(content: ReportContent, sounds: Sounds) -> str:
     """Cards of all examples of the grid, and of the search in the other direction."""
     searched = [one for one in (content.maximized, content.minimized) if one is not None]
     sets = [*content.configurations, *(one for one in searched if one.key != content.best.key)]
     cards = []
     for one in sets:
         first = len(cards)
-        cards.extend(_card(content, one, i, levels, first + i) for i in range(len(one)))
+        cards.extend(_card(content, one, i, sounds, first + i) for i in range(len(one)))
     return (
         "<h2>Every example</h2>"
         "<p>On the left what the search started from, on the right what it ended with. The log "
@@ -67,7 +68,7 @@ def _set_name(one: ExampleSet) -> str:
     return f"{one.mark}: {one.title}" if one.mark else one.title
 
 
-def _card(content: ReportContent, one: ExampleSet, index: int, levels: Levels, order: int) -> str:
+def _card(content: ReportContent, one: ExampleSet, index: int, sounds: Sounds, order: int) -> str:
     start, label = content.start, one.labels[index]
     before, after = float(start.responses[index]), float(one.responses[index])
     data = {"set": one.key, "order": order, "seed": index, "response": f"{after:.5g}",
@@ -84,8 +85,8 @@ def _card(content: ReportContent, one: ExampleSet, index: int, levels: Levels, o
     attributes = " ".join(f"data-{key}={quote_attribute(str(v))}" for key, v in data.items())
     alt_before = f"Before: {label}, {describe(start, index, content.axes)}"
     alt_after = f"After: {label}, {one.title}, {describe(one, index, content.axes)}"
-    plays = play(start, index, levels, f"{label}, before", "before")
-    plays += play(one, index, levels, f"{label}, {_set_name(one)}", "after")
+    plays = play(start, index, sounds, f"{label}, before", "before")
+    plays += play(one, index, sounds, f"{label}, {_set_name(one)}", "after")
     inside = (
         f"<h4><b>{escape(label)}</b><span>{escape(one.title)}</span></h4>"
         f'<div class="panels"><div>{spectrogram(start, index, alt_before)}<small>before</small>'

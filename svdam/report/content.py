@@ -213,11 +213,11 @@ class ReportContent:
         return list({one.key: one for one in sets}.values())
 
 
-def realistic_range(content: ReportContent) -> tuple[float, float]:
+def realistic_range(*real: ExampleSet) -> tuple[float, float]:
     """Log-mel values that get the darkest blue and red on the common scale.
 
     The range of the real excerpts, so that what leaves it is seen to be unreal.
     """
-    values = np.concatenate([content.highest.log_mels.ravel(), content.lowest.log_mels.ravel()])
+    values = np.concatenate([one.log_mels.ravel() for one in real])
     low, high = np.percentile(values, [1, 99.9])
     return float(low), float(max(high, low + 1e-6))

@@ -164,10 +164,53 @@ def density_figure(content: ReportContent) -> "Figure":
         )  # fmt: skip
     panel.set_xlim(low, high)
     panel.set_ylim(0, panel.get_ylim()[1] * (1 + 0.1 * len(outside)))
-    panel.set_xlabel(f"response of the neuron ({content.response})")
+    panel.set_xlabel(f"response of the neuron ({printable(content.response)})")
     panel.set_ylabel("density")
     panel.legend(frameon=False, fontsize=9)
     return figure
+
+
+@_styled
+def real_density_figure(
+    responses: np.ndarray, highest: np.ndarray, lowest: np.ndarray, response: str
+) -> "Figure":
+    """Density of all real responses, with marks where the most extreme ones lie."""
+    figure = _new_figure(8.4, 3.2)
+    panel = figure.subplots()
+    low, high = float(responses.min()), float(responses.max())
+    margin = 0.1 * max(high - low, 1e-6)
+    grid = np.linspace(low - margin, high + margin, 600)
+    density = kernel_density(responses, grid)
+    panel.plot(grid, density, color=SET_COLORS["real"], lw=2, label="all excerpts")
+    panel.fill_between(grid, density, color=SET_COLORS["real"], alpha=0.18, lw=0)
+    for values, name, mark in ((highest, "highest", "maximized"), (lowest, "lowest", "minimized")):
+        panel.plot(
+            values, np.zeros(len(values)), "|", ms=16, color=SET_COLORS[mark],
+            label=f"the {len(values)} {name}", clip_on=False,
+        )  # fmt: skip
+    panel.set_xlim(grid[0], grid[-1])
+    panel.set_ylim(0, None)
+    panel.set_xlabel(f"response of the neuron ({printable(response)})")
+    panel.set_ylabel("density")
+    panel.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def printable(text: str) -> str:
+    """Text as matplotlib can draw it without warnings, and without taking ``$`` for mathematics.
+
+    A character that the font lacks (as Chinese in matplotlib's own) becomes a box; the page itself
+    shows all text as it is.
+    """
+    characters = _drawable_characters()
+    return "".join(c if ord(c) in characters else "□" for c in text).replace("$", r"\$")
+
+
+@functools.cache
+def _drawable_characters() -> frozenset[int]:
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont("DejaVu Sans")).get_charmap())
 
 
 def kernel_density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -249,7 +292,7 @@ def curves_figure(content: ReportContent) -> "Figure":
         panel.plot(steps, np.median(one.history, axis=1), color=color, lw=2.2, label="median")
         panel.set_title(f"{one.mark}: {one.title}")
         panel.set_xlabel("step of the search")
-    panels[0].set_ylabel(f"response ({content.response})")
+    panels[0].set_ylabel(f"response ({printable(content.response)})")
     if sets:
         panels[0].legend(frameon=False, fontsize=8, loc="best")
     return figure

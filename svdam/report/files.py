@@ -1,14 +1,16 @@
 """The files beside a report's page: figures, small spectrogram images, sounds."""
 
+import dataclasses
 import functools
 import wave
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from svdam.core.files import atomic_path
+from svdam.core.progress import progress
 from svdam.core.validation import InputError
 from svdam.report.content import ExampleSet
 from svdam.report.figures import COLOR_MAP
@@ -59,35 +61,98 @@ def save_spectrograms(
         save_spectrogram(common, log_mel, common_range)
 
 
+class Sound(NamedTuple):
+    """What is known of a sound that was written.
+
+    Attributes:
+        level: Root mean square, full scale 1.
+        error_db: How far its log-mel spectrogram is from the one that it was made of, in dB; None
+            where that was not measured.
+    """
+
+    level: float
+    error_db: float | None = None
+
+
+Sounds = Mapping[tuple[str, int], Sound]
+"""The sounds of a page, by the set's key and the position."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthesis:
+    """How the sounds of a page are made.
+
+    Attributes:
+        to_audio: From (batch, frames, bands) log-mel to (batch, samples).
+        sample_rate: In hertz.
+        error_db: From (frames, bands) log-mel and (samples,) to the error of the round trip in dB;
+            None to leave it out.
+        description: In words, for the page.
+    """
+
+    to_audio: Callable[[np.ndarray], np.ndarray]
+    sample_rate: int
+    error_db: Callable[[np.ndarray, np.ndarray], float] | None = None
+    description: str = ""
+
+
+def save_sets(
+    folder: Path,
+    sets: Sequence[ExampleSet],
+    common_range: tuple[float, float],
+    synthesis: Synthesis,
+) -> Sounds:
+    """Writes the images and sounds of all sets of a page, below ``images/`` and ``sounds/``.
+
+    Args:
+        folder: The page's.
+        sets: What to write.
+        common_range: Log-mel values of the darkest blue and red of the common scale.
+        synthesis: How sounds are made.
+
+    Returns:
+        The sounds that were written.
+    """
+    for one in progress(sets, description="spectrograms", unit="set"):
+        save_spectrograms(folder / "images", one, common_range)
+    sounds: dict[tuple[str, int], Sound] = {}
+    with progress(total=count_sounds(sets), description="sounds", unit="sound") as bar:
+        for one in sets:
+            found = save_sounds(folder / "sounds", one, synthesis, advance=bar.update)
+            sounds |= {(one.key, index): sound for index, sound in found.items()}
+    return sounds
+
+
 def save_sounds(
     folder: Path,
     examples: ExampleSet,
-    synthesise: Callable[[np.ndarray], np.ndarray],
-    sample_rate: int,
+    synthesis: Synthesis,
     batch_size: int = 16,
     advance: Callable[[int], object] = lambda count: None,
-) -> dict[int, float]:
+) -> dict[int, Sound]:
     """Writes the sounds of a set.
 
     Args:
         folder: Where to.
         examples: The set; ``sounds_of`` says which excerpts get a sound.
-        synthesise: From (batch, frames, bands) log-mel to (batch, samples).
-        sample_rate: In hertz.
-        batch_size: How many to synthesise at a time.
+        synthesis: How sounds are made.
+        batch_size: How many to make at a time.
         advance: Called with the number of sounds after each batch.
 
     Returns:
-        The level of each sound (root mean square, full scale 1), by position in the set.
+        Each sound, by position in the set.
     """
-    levels = {}
+    found = {}
     positions = list(examples.sounds_of)
     for start in range(0, len(positions), batch_size):
         batch = positions[start : start + batch_size]
-        for index, samples in zip(batch, synthesise(examples.log_mels[batch]), strict=True):
-            levels[index] = save_wav(folder / sound_name(examples, index), samples, sample_rate)
+        sounds = synthesis.to_audio(examples.log_mels[batch])
+        for index, samples in zip(batch, sounds, strict=True):
+            path = folder / sound_name(examples, index)
+            error = synthesis.error_db and synthesis.error_db(examples.log_mels[index], samples)
+            found[index] = Sound(save_wav(path, samples, synthesis.sample_rate), error)
         advance(len(batch))
-    return levels
+    return found
 
 
 def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:

@@ -1,16 +1,13 @@
 """Small pieces of HTML that the sections of the page are made of. All text is escaped here."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from urllib.parse import quote
 
 import numpy as np
 
 from svdam.report.content import ExampleSet, SpectrogramAxes
-from svdam.report.files import image_name, sound_name
-
-Levels = Mapping[tuple[str, int], float]
-"""Level (root mean square) of each sound that was written, by the set's key and the position."""
+from svdam.report.files import Sounds, image_name, sound_name
 
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "\N{EN DASH}"
@@ -124,14 +121,14 @@ def spectrogram(examples: ExampleSet, index: int, alt: str) -> str:
     )
 
 
-def play(examples: ExampleSet, index: int, levels: Levels, name: str, text: str) -> str:
+def play(examples: ExampleSet, index: int, sounds: Sounds, name: str, text: str) -> str:
     """A link that plays a sound; nothing where the set's sound was not written."""
-    level = levels.get((examples.key, index))
-    if level is None:
+    sound = sounds.get((examples.key, index))
+    if sound is None:
         return ""
     return (
         f'<a class="play" href="sounds/{quote(sound_name(examples, index))}" '
-        f'data-level="{level:.5f}" aria-label={quote_attribute(f"Play: {name}")}>'
+        f'data-level="{sound.level:.5f}" aria-label={quote_attribute(f"Play: {name}")}>'
         f"▶{f' {escape(text)}' if text else ''}</a>"
     )
 

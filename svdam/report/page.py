@@ -5,45 +5,30 @@ lies beside it.
 """
 
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import svdam
 from svdam.core.files import atomic_write
-from svdam.core.progress import progress
 from svdam.report import cards, figures, sections
 from svdam.report.content import ReportContent, realistic_range
-from svdam.report.files import (
-    COMMON_SUFFIX,
-    count_sounds,
-    save_figure,
-    save_sounds,
-    save_spectrograms,
-)
-from svdam.report.markup import Levels, axes_symbol, number, percent
+from svdam.report.files import COMMON_SUFFIX, Sounds, Synthesis, save_figure, save_sets
+from svdam.report.markup import axes_symbol, number, percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_report(
-    folder: Path,
-    content: ReportContent,
-    synthesise: Callable[[np.ndarray], np.ndarray],
-    sample_rate: int,
-) -> Path:
+def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> Path:
     """Writes a report.
 
     Args:
         folder: Where to; made if it is missing.
         content: What to show.
-        synthesise: From (batch, frames, bands) log-mel to (batch, samples).
-        sample_rate: Of the sounds, in hertz.
+        synthesis: How sounds are made.
 
     Returns:
         The page, ``index.html``.
@@ -51,24 +36,17 @@ def write_report(
     folder = Path(folder)
     for name, drawn in report_figures(content):
         save_figure(drawn, folder / "figures", name)
-    common_range = realistic_range(content)
-    sets = content.all_sets()
-    for one in progress(sets, description="spectrograms", unit="set"):
-        save_spectrograms(folder / "images", one, common_range)
-    levels: dict[tuple[str, int], float] = {}
-    with progress(total=count_sounds(sets), description="sounds", unit="sound") as bar:
-        for one in sets:
-            found = save_sounds(folder / "sounds", one, synthesise, sample_rate, advance=bar.update)
-            levels |= {(one.key, index): level for index, level in found.items()}
+    common_range = realistic_range(content.highest, content.lowest)
+    sounds = save_sets(folder, content.all_sets(), common_range, synthesis)
     page = folder / "index.html"
     with atomic_write(page) as stream:
-        stream.write(render_page(content, levels))
+        stream.write(render_page(content, sounds, synthesis.description))
     return page
 
 
 def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
     """Every figure of a report with its file name, one after the other to spare memory."""
-    common = realistic_range(content)
+    common = realistic_range(content.highest, content.lowest)
     yield "figure_2", figures.density_figure(content)
     yield "figure_3", figures.settings_figure(content)
     yield f"figure_3{COMMON_SUFFIX}", figures.settings_figure(content, common)
@@ -82,35 +60,73 @@ def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
         yield "realism", figures.realism_figure(content.realism)
 
 
-def render_page(content: ReportContent, levels: Levels) -> str:
+def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> str:
     """The page's HTML.
 
     Args:
         content: What to show.
-        levels: Level of every sound that was written; others get no button.
+        sounds: Every sound that was written; others get no button.
+        how_made: How the sounds were made, in words.
     """
     parts = [
-        ("explanation", "Explanation", sections.concept_examples(content, levels)),
+        ("explanation", "Explanation", sections.concept_examples(content, sounds)),
         ("measured", "Measured", sections.concept_measures(content)),
         ("selection", "Settings", sections.selection(content)),
         ("realism", "Realism", sections.realism(content)),
-        ("real", "Real recordings", sections.real_excerpts(content, levels)),
+        ("real", "Real recordings", sections.real_excerpts(content, sounds, how_made)),
         ("classifier", "Classifier", sections.classifier_quality(content)),
-        ("examples", "Every example", cards.all_examples(content, levels)),
-        ("made", "How it was made", sections.provenance(content)),
+        ("examples", "Every example", cards.all_examples(content, sounds)),
+        ("made", "How it was made", sections.provenance(content.provenance)),
     ]
-    parts = [(key, title, html) for key, title, html in parts if html]
-    heading = f"What does this neuron listen for? <small>({escape(content.response)})</small>"
-    audible = [level for level in levels.values() if level > 0]
-    return string.Template(_resource("page.html")).substitute(
-        title=escape(f"What the neuron listens for: {content.response}"),
-        css=_resource("page.css"),
-        script=_resource("page.js"),
-        axes_symbol=axes_symbol(content.axes, content.start.log_mels.shape[1]),
-        heading=heading,
+    return fill_page(
+        kicker="Activation maximization report",
+        title=f"What the neuron listens for: {content.response}",
+        heading=f"What does this neuron listen for? <small>({escape(content.response)})</small>",
         lead=_lead(content),
         tiles=_tiles(content),
-        links="".join(f'<a href="#{key}">{title}</a>' for key, title, _ in parts),
+        parts=parts,
+        axes_symbol=axes_symbol(content.axes, content.start.log_mels.shape[1]),
+        sounds=sounds,
+    )
+
+
+def fill_page(
+    *,
+    kicker: str,
+    title: str,
+    heading: str,
+    lead: str,
+    tiles: Sequence[tuple[str, str]],
+    parts: Sequence[tuple[str, str, str]],
+    axes_symbol: str,
+    sounds: Sounds,
+) -> str:
+    """Puts a page's pieces together with style and script.
+
+    Args:
+        kicker: Line above the heading, as text.
+        title: Of the window, as text.
+        heading: HTML.
+        lead: HTML of the first paragraph.
+        tiles: (value, what it is) of the tiles at the top, HTML.
+        parts: (key, title, HTML) of the sections; those without HTML are left out.
+        axes_symbol: Axes of the small spectrograms.
+        sounds: Every sound of the page; equal loudness turns all down to the quietest.
+    """
+    parts = [(key, name, html) for key, name, html in parts if html]
+    audible = [sound.level for sound in sounds.values() if sound.level > 0]
+    return string.Template(_resource("page.html")).substitute(
+        kicker=escape(kicker),
+        title=escape(title),
+        css=_resource("page.css"),
+        script=_resource("page.js"),
+        axes_symbol=axes_symbol,
+        heading=heading,
+        lead=lead,
+        tiles="".join(
+            f'<div class="tile"><b>{value}</b><span>{text}</span></div>' for value, text in tiles
+        ),
+        links="".join(f'<a href="#{key}">{name}</a>' for key, name, _ in parts),
         sections="".join(f'<section id="{key}">{html}</section>\n' for key, _, html in parts),
         version=escape(svdam.__version__),
         loudness_target=f"{min(audible, default=1.0):.5f}",
@@ -128,7 +144,7 @@ def _lead(content: ReportContent) -> str:
     )
 
 
-def _tiles(content: ReportContent) -> str:
+def _tiles(content: ReportContent) -> list[tuple[str, str]]:
     best, word = content.ranking[0], sections.opposite(content)[1]
     found = [(number(content.start.responses.mean()), "mean response of the starting sounds")]
     if content.maximized is not None:
@@ -146,9 +162,7 @@ def _tiles(content: ReportContent) -> str:
             f"{percent(best.first_share)} of the bootstrap's resamples",
         )
     )
-    return "".join(
-        f'<div class="tile"><b>{value}</b><span>{text}</span></div>' for value, text in found
-    )
+    return found
 
 
 def _resource(name: str) -> str:

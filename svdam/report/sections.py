@@ -1,6 +1,7 @@
 """The sections of the report's page, each a function from the content to HTML."""
 
 import json
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -8,10 +9,10 @@ import numpy as np
 from svdam.report import paper
 from svdam.report.content import ExampleSet, RankingRow, ReportContent
 from svdam.report.figures import REALISM_MEASURES, figure_4_sets
+from svdam.report.files import Sounds
 from svdam.report.markup import (
     MINUS,
     NO_VALUE,
-    Levels,
     facts,
     figure,
     number,
@@ -27,7 +28,7 @@ def opposite(content: ReportContent) -> tuple[str, str]:
     return ("maximize", "highest") if content.direction == "max" else ("minimize", "lowest")
 
 
-def concept_examples(content: ReportContent, levels: Levels) -> str:
+def concept_examples(content: ReportContent, sounds: Sounds) -> str:
     """Figure 4 and Table 6: what the neuron listens for."""
     name = escape(content.concept_name)
     count = min(4, len(content.start))
@@ -35,7 +36,7 @@ def concept_examples(content: ReportContent, levels: Levels) -> str:
     for kind, one in figure_4_sets(content):
         cells = [
             number(one.responses[i])
-            + play(one, i, levels, f"{content.start.labels[i]}, {kind}", "")
+            + play(one, i, sounds, f"{content.start.labels[i]}, {kind}", "")
             for i in range(count)
         ]
         rows.append(("", [f"{kind}, ours", *cells]))
@@ -248,26 +249,50 @@ def realism(content: ReportContent) -> str:
     )
 
 
-def real_excerpts(content: ReportContent, levels: Levels) -> str:
+def real_excerpts(content: ReportContent, sounds: Sounds, how_made: str = "") -> str:
     """The real excerpts with the highest and lowest responses."""
-
-    def strip(one: ExampleSet) -> str:
-        cards = "".join(_real_card(one, index, levels) for index in range(len(one)))
-        return (
-            f"<h3>{escape(one.title)}</h3>"
-            f'<ul class="strip" tabindex="0" aria-label="{escape(one.title)}, scrolls sideways">'
-            f"{cards}</ul>"
-        )
-
     return (
         "<h2>What it listens to in real recordings</h2>"
         "<p>The excerpts of the data set to which the neuron responds most, and least. They are "
         "resynthesised from the same kind of spectrogram as the generated sounds, so that both "
-        "can be compared by ear.</p>" + strip(content.highest) + strip(content.lowest)
+        "can be compared by ear.</p>"
+        + round_trip(sounds, [content.highest, content.lowest], how_made)
+        + strip(content.highest, sounds)
+        + strip(content.lowest, sounds)
     )
 
 
-def _real_card(one: ExampleSet, index: int, levels: Levels) -> str:
+def round_trip(sounds: Sounds, sets: Sequence[ExampleSet], how_made: str) -> str:
+    """How sounds were made, and how far they are from the spectrograms that they were made of."""
+    keys = {one.key for one in sets}
+    errors = [
+        sound.error_db
+        for (key, _), sound in sounds.items()
+        if key in keys and sound.error_db is not None
+    ]
+    if not errors:
+        return f"<p>{escape(how_made)}</p>" if how_made else ""
+    return (
+        f"<p>{escape(how_made)} Analysed again, the sounds of these {len(errors)} excerpts differ "
+        f"from the spectrograms that they were made of by <b>{number(np.mean(errors))} dB</b> in "
+        f"the mean over all cells ({number(min(errors))} to {number(max(errors))} dB an excerpt; "
+        "cells more than 60 dB below the loudest one count as 60 dB below).</p>"
+    )
+
+
+def strip(one: ExampleSet, sounds: Sounds, wrap: bool = False) -> str:
+    """Cards of real excerpts in a row that scrolls sideways; or, with ``wrap``, in many rows."""
+    shown = "".join(_real_card(one, index, sounds) for index in range(len(one)))
+    title = escape(one.title)
+    options = (
+        f'class="cards small" aria-label="{title}"'
+        if wrap
+        else f'class="strip" tabindex="0" aria-label="{title}, scrolls sideways"'
+    )
+    return f"<h3>{title}</h3><ul {options}>{shown}</ul>"
+
+
+def _real_card(one: ExampleSet, index: int, sounds: Sounds) -> str:
     label = one.labels[index]
     response = number(one.responses[index])
     shown = [("response", response)]
@@ -276,7 +301,7 @@ def _real_card(one: ExampleSet, index: int, levels: Levels) -> str:
     alt = f"Spectrogram of {label}, response {response}"
     return (
         f'<li class="card"><h4>{escape(label)}</h4>{spectrogram(one, index, alt)}{facts(shown)}'
-        f'<p class="plays">{play(one, index, levels, label, "play")}</p></li>\n'
+        f'<p class="plays">{play(one, index, sounds, label, "play")}</p></li>\n'
     )
 
 
@@ -303,9 +328,9 @@ def classifier_quality(content: ReportContent) -> str:
     )
 
 
-def provenance(content: ReportContent) -> str:
+def provenance(facts_of_runs: Mapping[str, object]) -> str:
     """How all this was made."""
-    text = json.dumps(content.provenance, indent=2, ensure_ascii=False, default=_plain)
+    text = json.dumps(facts_of_runs, indent=2, ensure_ascii=False, default=_plain)
     return (
         "<h2>How this was made</h2><details><summary>Settings, versions and inputs of every run"
         f"</summary><pre>{escape(text)}</pre></details>"

@@ -78,9 +78,17 @@ def test_make_report(runs, monkeypatch):
     import svdam.explain.reporting as reporting
 
     # Griffin-Lim has tests of its own; here it would only take time.
-    monkeypatch.setattr(reporting, "log_mels_to_audio", lambda log_mels: np.tanh(log_mels[..., 0]))
-    page = make_report(settings(runs))
+    asked = set()
+
+    def to_audio(log_mels, **options):
+        asked.add((options["inversion"], options["momentum"]))
+        return np.tanh(np.repeat(log_mels[..., 0], 322, axis=1))
+
+    monkeypatch.setattr(reporting, "log_mels_to_audio", to_audio)
+    page = make_report(settings(runs, inversion="nnls", momentum=0.9))
+    assert asked == {("nnls", 0.9)}
     text = page.read_text("utf-8")
+    assert "non-negative least squares" in text and "momentum 0.9" in text
     assert "a &lt;b&gt;bold&lt;/b&gt; song" in text
     assert (page.parent / "figures/figure_4.pdf").stat().st_size > 1000
     assert list((page.parent / "tensorboard").iterdir())
@@ -88,7 +96,7 @@ def test_make_report(runs, monkeypatch):
     stray.write_bytes(b"")
     monkeypatch.setattr(reporting, "write_report", lambda folder, *others: folder / "index.html")
     monkeypatch.setattr(reporting, "report_figures", lambda content: [])
-    make_report(settings(runs))
+    make_report(settings(runs, inversion="nnls", momentum=0.9))
     assert not stray.exists()
 
 

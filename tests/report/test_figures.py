@@ -100,3 +100,11 @@ def test_users_own_matplotlib_settings_do_not_matter(content):
         assert matplotlib.rcParams["axes.labelsize"] == 40
     assert figure.axes[0].xaxis.label.get_fontsize() < 20
     assert matplotlib.rcParams["axes.labelsize"] == before
+
+
+def test_names_that_the_font_lacks_are_drawn_without_warnings(content, tmp_path, recwarn):
+    assert figures.printable("chœur 歌 λ $x$") == r"chœur □ λ \$x\$"
+    content.response = "歌$_{"
+    for figure in (figures.density_figure(content), figures.curves_figure(content)):
+        figure.savefig(tmp_path / "figure.png")
+    assert not [one for one in recwarn if "lyph" in str(one.message)]

@@ -7,7 +7,7 @@ from PIL import Image
 
 from svdam.core.validation import InputError
 from svdam.report.figures import ranking_figure
-from svdam.report.files import save_figure, save_sounds, save_spectrogram, save_wav
+from svdam.report.files import Synthesis, save_figure, save_sounds, save_spectrogram, save_wav
 
 
 def test_wav_is_16_bit_mono_at_full_peak(tmp_path):
@@ -38,9 +38,9 @@ def test_sounds_are_made_in_batches_of_what_was_asked_for(tmp_path, content):
         asked.append(len(log_mels))
         return log_mels.mean(axis=2)
 
-    levels = save_sounds(tmp_path, content.start, synthesise, 22050, batch_size=2)
+    found = save_sounds(tmp_path, content.start, Synthesis(synthesise, 22050), batch_size=2)
     assert asked == [2, 2, 1]
-    assert sorted(levels) == [0, 1, 2, 3, 4]
+    assert sorted(found) == [0, 1, 2, 3, 4] and found[0].error_db is None
     first, _ = soundfile.read(tmp_path / "start-0000.wav")
     expected = content.start.log_mels[0].mean(axis=1)
     np.testing.assert_allclose(first, expected / np.abs(expected).max(), atol=1e-4)

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from svdam.report.files import Synthesis
 from svdam.report.markup import axes_symbol, number
 from svdam.report.page import render_page, write_report
+from svdam.report.real_page import write_real_page
 
 VOID = {"meta", "link", "img", "input", "br", "rect", "path", "use"}
 
@@ -51,6 +53,16 @@ class Page(HTMLParser):
         ]
 
 
+def synthesis():
+    """Sounds that are no sounds, and an error of the round trip that is known."""
+    return Synthesis(
+        lambda log_mels: log_mels.mean(axis=2),
+        22050,
+        lambda log_mel, samples: 1.25 + 0.5 * (samples == log_mel.mean(axis=1)).all(),
+        "Made <by> taking means.",
+    )
+
+
 @pytest.fixture(scope="module")
 def _folder(tmp_path_factory):
     return tmp_path_factory.mktemp("report")
@@ -61,7 +73,7 @@ def report(content, _folder):
     """A report on disk, written once for all tests, and its parsed page."""
     page = _folder / "index.html"
     if not page.exists():
-        write_report(_folder, content, lambda log_mels: log_mels.mean(axis=2), 22050)
+        write_report(_folder, content, synthesis())
     return _folder, Page(page.read_text("utf-8"))
 
 
@@ -205,3 +217,29 @@ def test_resources_are_plain_files():
 
     folder = Path(svdam.report.__file__).parent
     assert {"page.html", "page.css", "page.js"} <= {path.name for path in folder.iterdir()}
+
+
+def test_round_trip_of_the_real_excerpts_is_reported(report):
+    _, page = report
+    text = " ".join(" ".join(page.text).split())
+    assert "Made <by> taking means. Analysed again, the sounds of these 6 excerpts" in text
+    assert "1.75 dB" in text
+
+
+def test_page_of_real_excerpts(tmp_path, content):
+    real = np.random.default_rng(1).normal(size=30)
+    made = {"note": "</script>"}
+    write_real_page(
+        tmp_path, content.highest, content.lowest, real, "conv$3", content.axes, synthesis(), made
+    )
+    page = Page((tmp_path / "index.html").read_text("utf-8"))
+    links = [a.get("href") or a.get("src") for _, a in page.elements if "href" in a or "src" in a]
+    for link in links:
+        if not link.startswith("#") and link != "data:,":
+            assert (tmp_path / unquote(link)).is_file(), link
+    assert len(page.all("a", class_="play")) == 6 and len(page.all("img")) == 7
+    text = " ".join(page.text)
+    assert "<script>alert(1)</script>" in text and "1.75 dB" in text
+    for value in (*content.highest.responses, *content.lowest.responses, real.mean()):
+        assert number(value) in text
+    assert len(page.all("script")) == 1
