@@ -31,6 +31,7 @@ def make_strategy(name: str) -> Any:
     """
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # It tells of every exchange between the replicas.
     if name == "one_device":
         return tf.distribute.get_strategy()
     if name == "mirrored":

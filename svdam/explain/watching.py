@@ -107,4 +107,5 @@ def _examples(
         return
     summaries.log_mels(name, examples[:_SHEET], step, columns=4)
     if examples.shape[2] == FRONT_END.num_mels:
-        summaries.audio(name, log_mels_to_audio(examples[:sounds, ..., 0]), step)
+        # A name of its own: TensorBoard shows one kind of thing under each.
+        summaries.audio(f"sounds/{name}", log_mels_to_audio(examples[:sounds, ..., 0]), step)
