@@ -7,6 +7,7 @@ best.cfg (a flagfile for maximize_activation) and TensorBoard summaries into --o
 or --nearest_layer also realism.csv: does the ranking agree with measures that ignore the response?
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -22,7 +23,22 @@ def main() -> None:
     """Selects with the parsed flags."""
     settings = settings_from_flags(SelectionSettings)
     wanted = settings.critic or settings.nearest_layer
-    select_hyperparameters(settings, _realism(settings) if wanted else None)
+    select_hyperparameters(
+        settings,
+        _realism(settings) if wanted else None,
+        _activations(settings) if settings.distance_layer else None,
+    )
+
+
+def _activations(settings: SelectionSettings) -> Callable[[np.ndarray], np.ndarray]:
+    """Units of --distance_layer in the classifier of --responses."""
+    from svdam.core.runs import open_run
+    from svdam.explain.realism import layer_units
+    from svdam.models.loading import load_model
+
+    responses = open_run(settings.responses, "collect_responses", "responses").settings
+    classifier = load_model(responses["classifier"], "classifier")
+    return functools.partial(layer_units, classifier, settings.distance_layer)
 
 
 def _realism(settings: SelectionSettings) -> Callable:

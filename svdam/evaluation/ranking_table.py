@@ -39,6 +39,8 @@ def format_ranking(ranking: Ranking, settings: Sequence[tuple]) -> str:
             f"{row.rank:>4}  {row.mark:6} {rate:>8g} {weight:>8g} {steps:>6} {row.distance:>12.4f}"
             f"  {interval:^25} {row.first_share:>8.1%} {row.mean:>10.3f} {row.variance:>10.3f}"
         )
+    if ranking.layer:
+        lines.append(f"distance: multivariate form of eq. 3, over all units of {ranking.layer}")
     lines.append(
         f"real responses: mean {ranking.real_mean:.3f}, variance {ranking.real_variance:.3f} "
         f"({ranking.num_real} excerpts; {ranking.num_generated} examples a configuration)"
@@ -57,11 +59,11 @@ def write_ranking(path: str | os.PathLike, ranking: Ranking, settings: Sequence[
     columns = [field.name for field in dataclasses.fields(RankedConfiguration)]
     shared = {name: getattr(ranking, name) for name in _SHARED}
     with atomic_write(path) as stream:
-        writer = csv.DictWriter(stream, [*columns, *SETTING_COLUMNS, *_SHARED])
+        writer = csv.DictWriter(stream, [*columns, *SETTING_COLUMNS, *_SHARED, "layer"])
         writer.writeheader()
         for row in ranking.rows:
             values = dict(zip(SETTING_COLUMNS, settings[row.index], strict=True))
-            writer.writerow({**dataclasses.asdict(row), **values, **shared})
+            writer.writerow({**dataclasses.asdict(row), **values, **shared, "layer": ranking.layer})
 
 
 def read_ranking(path: str | os.PathLike) -> tuple[Ranking, dict[int, tuple]]:
@@ -83,6 +85,7 @@ def read_ranking(path: str | os.PathLike) -> tuple[Ranking, dict[int, tuple]]:
                     rate, weight, steps = (record[name] for name in SETTING_COLUMNS)
                     settings[row.index] = float(rate), float(weight), int(steps)
                     shared = {name: _number(record[name]) for name in _SHARED}
+                    shared["layer"] = record["layer"]
                 except (KeyError, TypeError, ValueError) as error:
                     raise InputError(
                         f"{path}:{line}: is no row of a ranking ({error}); "

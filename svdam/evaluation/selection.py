@@ -67,6 +67,8 @@ class Ranking:
         confidence: Of the intervals, as 0.95.
         ahead_share: Share of the resamples in which the first beats the second (1 if alone).
         warnings: What a reader should know, one line each.
+        layer: Layer whose units were compared, in the multivariate form of eq. 3; "" where scalar
+            responses were.
     """
 
     rows: tuple[RankedConfiguration, ...]
@@ -77,6 +79,7 @@ class Ranking:
     confidence: float
     ahead_share: float
     warnings: tuple[str, ...]
+    layer: str = ""
 
     @property
     def best(self) -> RankedConfiguration:
@@ -218,10 +221,8 @@ def _resampled_distances(
         drawn = rng.integers(count, size=(stop - start, count))
         drawn_real = rng.integers(len(real), size=(stop - start, len(real)))
         if generated.ndim == 3:
-            for column, (i, j) in enumerate(zip(drawn, drawn_real, strict=True), start):
-                distances[:, column] = [
-                    frechet_distance_of_samples(real[j], one[i]) for one in generated
-                ]
+            for row, vectors in zip(distances, generated, strict=True):
+                row[start:stop] = _vector_distances(vectors, real, drawn, drawn_real)
             continue
         resampled = real[drawn_real]
         mean_real, var_real = resampled.mean(axis=1), resampled.var(axis=1, ddof=1)
@@ -229,6 +230,43 @@ def _resampled_distances(
             resampled = responses[drawn]
             mean, variance = resampled.mean(axis=1), resampled.var(axis=1, ddof=1)
             row[start:stop] = scalar_distances(mean_real, var_real, mean, variance)
+    return distances
+
+
+def _vector_distances(
+    generated: np.ndarray, real: np.ndarray, drawn: np.ndarray, drawn_real: np.ndarray
+) -> np.ndarray:
+    """Multivariate eq. 3 of B resamples, from inner products alone.
+
+    All that the distance needs of vectors are their inner products, which are taken once: a
+    resample costs the same whether the layer has 64 units or 60,000.
+
+    Args:
+        generated: (N, n) vectors.
+        real: (M, n) vectors.
+        drawn: (B, N) positions in ``generated``.
+        drawn_real: (B, M) positions in ``real``.
+
+    Returns:
+        (B,) distances.
+    """
+    center = real.mean(axis=0)  # Squares of small numbers lose fewer digits.
+    generated, real = generated - center, real - center
+    cross = generated @ real.T
+    own, own_real = generated @ generated.T, real @ real.T
+    count, count_real = drawn.shape[1], drawn_real.shape[1]
+    distances = np.empty(len(drawn))
+    for place, (i, j) in enumerate(zip(drawn, drawn_real, strict=True)):
+        means = own[np.ix_(i, i)].mean(), own_real[np.ix_(j, j)].mean()
+        inner = cross[np.ix_(i, j)]
+        between = inner.mean()
+        trace = (own[i, i].mean() - means[0]) * count / (count - 1)
+        trace_real = (own_real[j, j].mean() - means[1]) * count_real / (count_real - 1)
+        inner = inner - inner.mean(axis=0) - inner.mean(axis=1)[:, np.newaxis] + between
+        coupling = np.linalg.svd(inner, compute_uv=False).sum()
+        coupling /= np.sqrt((count - 1) * (count_real - 1))
+        apart = max(means[0] + means[1] - 2 * between, 0.0)
+        distances[place] = apart + max(trace + trace_real - 2 * coupling, 0.0)
     return distances
 
 

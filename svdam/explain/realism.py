@@ -128,11 +128,31 @@ def nearest_distances(points: np.ndarray, real: np.ndarray, others: bool = False
     return found
 
 
-def _inner_model(classifier: keras.Model, layer: str) -> keras.Model:
+def layer_units(
+    classifier: keras.Model, layer: str, excerpts: np.ndarray, flag: str = "distance_layer"
+) -> np.ndarray:
+    """Activations of all units of a layer.
+
+    Args:
+        classifier: A functional or sequential model.
+        layer: Name of one of its layers.
+        excerpts: (N, frames, mels, 1).
+        flag: The flag that named the layer, for messages.
+
+    Returns:
+        (N, units) float32.
+
+    Raises:
+        InputError: If there is no such layer.
+    """
+    return _applied(_inner_model(classifier, layer, flag), excerpts)
+
+
+def _inner_model(classifier: keras.Model, layer: str, flag: str = "nearest_layer") -> keras.Model:
     names = [one.name for one in classifier.layers]
     if layer not in names:
         raise InputError(
-            f"--nearest_layer: the classifier has no layer {layer!r}; it has {quoted_list(names)}"
+            f"--{flag}: the classifier has no layer {layer!r}; it has {quoted_list(names)}"
         )
     return keras.Model(classifier.inputs[0], classifier.get_layer(layer).output)
 

@@ -50,7 +50,7 @@ from svdam.report.content import (
     SpectrogramAxes,
 )
 from svdam.report.files import Synthesis
-from svdam.report.page import report_figures, write_report
+from svdam.report.page import write_report
 from svdam.report.real_page import write_real_page
 
 SOUND_CHOICES = ("best", "all")
@@ -162,6 +162,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
         detection=_detection(settings.evaluation),
         concept_name=settings.concept,
         provenance=_provenance(settings, grid, real, selection),
+        distance_layer=ranking.layer,
     )
 
 
@@ -316,14 +317,15 @@ def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) ->
 
 def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> None:
     """The report's figures and a few of its sounds, for TensorBoard."""
+    from PIL import Image
+
     folder = run.folder / "tensorboard"
     shutil.rmtree(folder, ignore_errors=True)
     with Summaries(folder) as summaries:
         summaries.configuration(run.config)
-        for name, figure in report_figures(content):
-            figure.canvas.draw()
-            pixels = np.asarray(figure.canvas.buffer_rgba())[np.newaxis, ..., :3]
-            summaries.images(f"report/{name}", pixels, 0)
+        for path in sorted((run.folder / "figures").glob("*.png")):
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+            summaries.images(f"report/{path.stem}", pixels[np.newaxis], 0)
         for one in (content.start, content.maximized, content.minimized):
             if one is not None:
                 summaries.audio(f"report/{one.key}", synthesis.to_audio(one.log_mels[:4]), 0)

@@ -50,6 +50,11 @@ class SelectionSettings(Settings):
         "Leave out configurations whose responses are constant or not finite, with a warning, "
         "instead of refusing them.",
     )
+    distance_layer: str | None = setting(
+        None,
+        "Layer of the classifier, as fc2: compares the activations of all its units (eq. 3 in its "
+        "multivariate form) instead of the scalar response. Left out by default.",
+    )
     critic: str | None = setting(
         None,
         "A critic's .keras file or a run folder of train_gan: adds the critic's score of the "
@@ -63,7 +68,9 @@ class SelectionSettings(Settings):
 
 
 def select_hyperparameters(
-    settings: SelectionSettings, realism: Callable[[np.ndarray], Any] | None = None
+    settings: SelectionSettings,
+    realism: Callable[[np.ndarray], Any] | None = None,
+    activations: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Ranking:
     """Ranks the grid and writes the selection's run folder.
 
@@ -71,6 +78,8 @@ def select_hyperparameters(
         settings: What to rank, and how.
         realism: From the ranked examples (C, N, frames, mels, 1) to their
             `svdam.explain.realism.Realism`; None to leave it out.
+        activations: From excerpts (N, frames, mels, 1) to the units (N, n) of
+            ``settings.distance_layer``; needed with it.
 
     Returns:
         The ranking.
@@ -83,19 +92,24 @@ def select_hyperparameters(
     results = read_results(settings.grid, "grid")
     responses_run = open_run(settings.responses, "collect_responses", "responses")
     _require_same_classifier(grid_run, responses_run)
-    real = extreme_responses(
-        read_responses(settings.responses, "responses"), results, settings.num_real
-    )
+    responses = read_responses(settings.responses, "responses")
+    real = extreme_responses(responses, results, settings.num_real)
     kept = _kept_configurations(results, settings.drop_unusable)
     grid = [dataclasses.astuple(results.configurations[index]) for index in kept]
+    compared = results.responses[kept], real
+    if settings.distance_layer:
+        compared = _layer_responses(responses, results, kept, len(real), activations)
     ranking = rank_configurations(
-        results.responses[kept],
-        real,
+        *compared,
         [str(results.configurations[index]) for index in kept],
         num_resamples=settings.num_resamples,
         confidence=settings.confidence,
         seed=settings.seed,
     )
+    if settings.distance_layer:
+        ranking = _with_scalar_moments(
+            ranking, results.responses[kept], real, settings.distance_layer
+        )
     with start_run(settings.output, "select_hyperparameters", settings) as run:
         write_ranking(run.folder / "ranking.csv", ranking, grid)
         output = Path(settings.grid).parent / ("am" if results.direction == "max" else "am_min")
@@ -141,6 +155,48 @@ def extreme_responses(real: RealResponses, results: AMResults, count: int = 0) -
         )
     sign = -1 if results.direction == "max" else 1
     return np.sort(sign * real.responses)[: count or results.responses.shape[1]] * sign
+
+
+def _layer_responses(
+    responses: RealResponses,
+    results: AMResults,
+    kept: list[int],
+    count: int,
+    activations: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Units (C, N, n) of the examples and (count, n) of the most extreme real excerpts."""
+    top = responses.highest if results.direction == "max" else responses.lowest
+    if len(top.excerpts) < count:
+        raise InputError(
+            f"--distance_layer: compares with {count} real excerpts, but --responses keeps "
+            f"{len(top.excerpts)}; run collect_responses with --top_n={count}, or use "
+            f"--num_real={len(top.excerpts)}"
+        )
+    examples = results.examples[kept]
+    units = activations(examples.reshape(-1, *examples.shape[2:]))
+    real = activations(top.excerpts[:count, ..., np.newaxis])
+    return units.reshape(*examples.shape[:2], -1), real
+
+
+def _with_scalar_moments(
+    ranking: Ranking, generated: np.ndarray, real: np.ndarray, layer: str
+) -> Ranking:
+    """The ranking with mean and variance of the scalar responses, which people can read."""
+    rows = tuple(
+        dataclasses.replace(
+            row,
+            mean=float(generated[row.index].mean()),
+            variance=float(generated[row.index].var(ddof=1)),
+        )
+        for row in ranking.rows
+    )
+    return dataclasses.replace(
+        ranking,
+        rows=rows,
+        real_mean=float(real.mean()),
+        real_variance=float(real.var(ddof=1)),
+        layer=layer,
+    )
 
 
 def best_flagfile(grid_settings: dict[str, Any], best: tuple, output: Path) -> str:

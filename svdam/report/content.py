@@ -175,6 +175,7 @@ class ReportContent:
         detection: Table 3 of the explained classifier: precision, recall ..., or None.
         concept_name: What the neuron stands for, as ``singing voice``.
         provenance: JSON-ready facts about how all this was made.
+        distance_layer: Layer whose units the ranking compares; "" where it compares ``response``.
     """
 
     response: str
@@ -196,6 +197,7 @@ class ReportContent:
     detection: dict[str, float] | None
     concept_name: str
     provenance: dict[str, Any]
+    distance_layer: str = ""
 
     @property
     def best(self) -> ExampleSet:

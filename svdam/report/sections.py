@@ -161,8 +161,8 @@ def selection(content: ReportContent) -> str:
         f"N<sub>t</sub>. All {len(content.ranking)} combinations were tried, each from the same "
         f"{len(content.start)} random latents. The winner is the one whose responses are most "
         f"like those of the {len(compared)} real excerpts with the {word} responses, in mean and "
-        "in spread, by the Fréchet distance (eq. 3; 0 would be equal).</p>"
-        + notes
+        "in spread, by the Fréchet distance (eq. 3; 0 would be equal)"
+        f"{_compared_layer(content)}.</p>" + notes
         + figure("figure_2", density, f"Densities of responses. {spoken}.")
         + _table_5(content)
         + figure("ranking", bars, f"Distances from {number(best.distance)} for the best to "
@@ -170,6 +170,16 @@ def selection(content: ReportContent) -> str:
         + figure("figure_3", examples, f"Spectrograms of two examples. {spoken}.", scales=True)
         + figure("curves", curve, f"Responses over the steps to {verb} the response. {spoken}.")
     )  # fmt: skip
+
+
+def _compared_layer(content: ReportContent) -> str:
+    """What the distance is taken of, where that is not the response."""
+    if not content.distance_layer:
+        return ""
+    return (
+        " in its multivariate form: not the response itself is compared, but all units of the "
+        f"layer <code>{escape(content.distance_layer)}</code> at once"
+    )
 
 
 def _table_5(content: ReportContent) -> str:

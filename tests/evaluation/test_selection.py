@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from svdam.core.validation import InputError
-from svdam.evaluation.frechet import frechet_distance
+from svdam.evaluation.frechet import frechet_distance, frechet_distance_of_samples
 from svdam.evaluation.selection import (
     rank_configurations,
     rank_correlation,
@@ -109,6 +109,24 @@ def test_vector_responses():
     expected = frechet_distance(real.mean(0), np.cov(real.T), far.mean(0), np.cov(far.T))
     assert ranking.best.index == 1 and ranking.best.first_share == 1
     assert ranking.worst.distance == pytest.approx(expected)
+
+
+def test_bootstrap_of_vectors_is_that_of_the_distance_itself():
+    # A layer with more units than samples, far from 0, where inner products lose digits.
+    rng = np.random.default_rng(9)
+    generated = rng.normal(100, 1, size=(2, 9, 30)) * rng.uniform(0.1, 3, size=30)
+    real = rng.normal(100.5, 1, size=(7, 30))
+    ranking = rank_configurations(generated, real, num_resamples=60, confidence=0.9, seed=3)
+    rng = np.random.default_rng(3)
+    drawn, drawn_real = rng.integers(9, size=(60, 9)), rng.integers(7, size=(60, 7))
+    for row in ranking.rows:
+        expected = [
+            frechet_distance_of_samples(real[j], generated[row.index][i])
+            for i, j in zip(drawn, drawn_real, strict=True)
+        ]
+        low, high = np.percentile(expected, [5, 95])
+        assert row.distance_low == pytest.approx(low, rel=1e-9)
+        assert row.distance_high == pytest.approx(high, rel=1e-9)
 
 
 def test_sets_of_different_sizes_are_warned_about():

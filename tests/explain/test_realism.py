@@ -6,7 +6,7 @@ import pytest
 import scipy.spatial
 
 from svdam.core.validation import InputError
-from svdam.explain.realism import Realism, measure_realism, nearest_distances
+from svdam.explain.realism import Realism, layer_units, measure_realism, nearest_distances
 
 
 def mean_critic():
@@ -75,3 +75,11 @@ def test_unknown_layer_and_no_real_excerpts():
         measure_realism(examples, [], critic=mean_critic())
     with pytest.raises(InputError, match="too few"):
         nearest_distances(np.zeros((1, 2)), np.zeros((1, 2)), others=True)
+
+
+def test_units_of_a_layer():
+    excerpts = np.random.default_rng(3).normal(size=(70, 6, 4, 1)).astype(np.float32)
+    units = layer_units(flat_classifier(), "fc2", excerpts)
+    np.testing.assert_allclose(units, 2 * excerpts.reshape(70, -1), rtol=1e-6)
+    with pytest.raises(InputError, match=r"--distance_layer: .*no layer 'fc9'; it has .*'fc2'"):
+        layer_units(flat_classifier(), "fc9", excerpts)

@@ -95,7 +95,6 @@ def test_make_report(runs, monkeypatch):
     stray = page.parent / "sounds/left-over.wav"
     stray.write_bytes(b"")
     monkeypatch.setattr(reporting, "write_report", lambda folder, *others: folder / "index.html")
-    monkeypatch.setattr(reporting, "report_figures", lambda content: [])
     make_report(settings(runs, inversion="nnls", momentum=0.9))
     assert not stray.exists()
 

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 from absl import flags
-from fake_runs import GRID_MEANS, NUM_EXAMPLES, write_real, write_search
+from fake_runs import GRID_MEANS, NUM_EXAMPLES, excerpts, write_real, write_search
 
 from svdam.core.files import read_json, write_json
 from svdam.core.settings import define_flags, settings_from_flags
@@ -138,6 +138,44 @@ def test_realism_goes_beside_the_ranking(runs, capsys):
     assert [row["critic_scores"] for row in rows] == ["-0.1", "-0.5", "-7.0", "-9.0", "0.25"]
     assert rows[0]["nearest_distances"] == "" and rows[-1]["rank"] == "real"
     assert "critic scores: -1.00" in capsys.readouterr().out
+
+
+def band_means(excerpts):
+    """Stands for a layer: 80 units, the mean of each band."""
+    return excerpts[..., 0].mean(axis=1).astype(float)
+
+
+def test_a_whole_layer_is_compared_by_the_multivariate_distance(runs, capsys):
+    settings = SelectionSettings(
+        grid=str(runs / "grid"),
+        responses=str(runs / "responses"),
+        output=str(runs / "selection"),
+        num_resamples=100,
+        distance_layer="bands",
+    )
+    ranking = select_hyperparameters(settings, activations=band_means)
+    real = band_means(excerpts(30)[..., None])  # What write_real calls the highest.
+    for row in ranking.rows:
+        units = band_means(excerpts(row.index + 1)[..., None])
+        expected = frechet_distance(real.mean(0), np.cov(real.T), units.mean(0), np.cov(units.T))
+        assert row.distance == pytest.approx(expected, rel=1e-6)
+        # Mean and variance stay those of the response.
+        assert row.mean == pytest.approx(list(GRID_MEANS.values())[row.index], abs=2)
+    assert ranking.real_mean == pytest.approx(9, abs=1)
+    assert read_ranking(runs / "selection/ranking.csv")[0].layer == "bands"
+    assert "all units of bands" in capsys.readouterr().out
+
+
+def test_layer_needs_as_many_kept_excerpts_as_are_compared(runs):
+    settings = SelectionSettings(
+        grid=str(runs / "grid"),
+        responses=str(runs / "responses"),
+        output=str(runs / "selection"),
+        num_real=NUM_EXAMPLES + 1,
+        distance_layer="bands",
+    )
+    with pytest.raises(InputError, match=r"keeps 6; run collect_responses with --top_n=7"):
+        select_hyperparameters(settings, activations=band_means)
 
 
 def test_grid_and_responses_of_two_classifiers(runs):
