@@ -8,6 +8,7 @@ Everything is done block by block, and gives the same samples whatever the size 
 that a recording of many hours needs no more memory than a short one.
 """
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,10 +18,10 @@ import numpy as np
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError, one_line
 
-MAX_RATE = 768_000  # Of any real recording; beyond it a header is damaged.
+MIN_RATE, MAX_RATE = 1000, 768_000  # Of any real recording; outside, a header is damaged.
 _BLOCK_VALUES = 1 << 18  # Samples of all channels together: 1 MB, which stays in the cache.
 # Formats with a length in the header may still end a little early: encoder padding, a cut tag.
-_MISSING_TOLERANCE = 0.01
+MISSING_TOLERANCE = 0.01
 
 
 def load_audio(path: str | os.PathLike, sample_rate: int = FRONT_END.sample_rate) -> np.ndarray:
@@ -60,7 +61,7 @@ def audio_blocks(
 
     try:
         with _open_without_seeking(path) as audio:
-            if not 1 <= audio.samplerate <= MAX_RATE or audio.channels < 1:
+            if not MIN_RATE <= audio.samplerate <= MAX_RATE or audio.channels < 1:
                 raise InputError(
                     f"{path}: header says {audio.samplerate} Hz and {audio.channels} channels: "
                     "is damaged"
@@ -70,6 +71,8 @@ def audio_blocks(
         if isinstance(error, InputError):
             raise
         reason = one_line(error).replace(f"Error opening {str(path)!r}: ", "")
+        if "File does not exist" in reason:  # How libsndfile's MP3 part says it; the file is there.
+            reason = "Format not recognised."
         raise InputError(
             f"{path}: is no audio file that can be read ({reason}); "
             "expected WAV, FLAC, OGG or MP3 (convert others, for example with ffmpeg)"
@@ -139,8 +142,12 @@ def _mono_blocks(audio, path: Path) -> Iterator[np.ndarray]:
     """Decodes up to the end, and compares what came with the length that the header declares."""
     declared, rate, found = audio.frames, audio.samplerate, 0
     block_samples = max(_BLOCK_VALUES // audio.channels, 1)
-    while True:
-        block = mono(audio.read(block_samples, dtype="float32", always_2d=True))
+    # Others may declare a little less than there is. FLAC's decoder takes what comes after the last
+    # sample, as tags do, for a damaged stream.
+    last = declared if audio.format == "FLAC" and declared else math.inf
+    while found < last:
+        count = min(block_samples, last - found)
+        block = mono(audio.read(count, dtype="float32", always_2d=True))
         if not len(block):
             break
         if not np.isfinite(block).all():
@@ -150,7 +157,7 @@ def _mono_blocks(audio, path: Path) -> Iterator[np.ndarray]:
     if not found:
         raise InputError(f"{path}: holds no samples")
     # A damaged stream ends early without an error; the declared length tells.
-    if declared - found > _MISSING_TOLERANCE * declared:
+    if declared - found > MISSING_TOLERANCE * declared:
         raise InputError(
             f"{path}: is cut short or damaged: {found / rate:.2f} s could be decoded of "
             f"{declared / rate:.2f} s that its header declares"

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.preparation import PrepareSettings, prepare_data, usable_processors
 from svdam.data.records import open_records
+from svdam.data.storage import cache_folder
 
 BUILTIN = "builtin"
 
@@ -57,14 +57,6 @@ def rendered_corpus(settings: PrepareSettings) -> Path:
     """
     with _locked_cache(_corpus_settings(settings)) as folder:
         return _rendered(folder, settings)
-
-
-def cache_folder() -> Path:
-    """Where the cache is."""
-    if os.environ.get("SVDAM_CACHE"):
-        return Path(os.environ["SVDAM_CACHE"])
-    parent = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(parent) / "svdam"
 
 
 def _rendered(folder: Path, settings: PrepareSettings) -> Path:

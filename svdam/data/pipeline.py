@@ -25,7 +25,7 @@ from svdam.data.shards import (
     write_skipped,
 )
 from svdam.data.song_worker import WorkerPool, interrupt_all
-from svdam.data.songs import SongTask
+from svdam.data.songs import DECODERS, SongTask
 
 _SONGS_PER_WORKER = 16  # Of a batch: workers wait for the slowest only at its end.
 _POLL_SECS, _REMOTE_POLL_SECS = 0.2, 10.0
@@ -36,13 +36,15 @@ class Engine(NamedTuple):
 
     Attributes:
         num_workers: Decoding processes of each Beam worker.
-        song_timeout_secs: See `song_worker.SongWorker`.
+        song_timeout_secs: Seconds that a song may take, beside 4 s for each megabyte.
+        decoder: One of `songs.DECODERS`.
         beam_runner: Name of a Beam runner.
         beam_options: Its options, as ``--name=value``.
     """
 
     num_workers: int
     song_timeout_secs: float
+    decoder: str = DECODERS[0]
     beam_runner: str = "DirectRunner"
     beam_options: tuple[str, ...] = ()
 
@@ -58,7 +60,7 @@ def run_songs(tasks: list[SongTask], root: str, engine: Engine) -> None:
         names = storage.list_names(storage.join(root, UNFINISHED))
         return sum(name.endswith((SHARD_SUFFIX, SKIPPED_SUFFIX)) for name in names)
 
-    pool = PooledSongs(root, engine.num_workers, engine.song_timeout_secs)
+    pool = PooledSongs(root, engine.num_workers, engine.song_timeout_secs, engine.decoder)
     _run_beam(batches, pool, engine, root, len(tasks), count, "songs to log-mel", "song")
 
 
@@ -84,9 +86,9 @@ def run_shards(plans: list[ShardPlan], root: str, engine: Engine) -> None:
 class PooledSongs:
     """What each Beam worker does with a batch of songs."""
 
-    def __init__(self, root: str, num_workers: int, song_timeout_secs: float):
+    def __init__(self, root: str, num_workers: int, song_timeout_secs: float, decoder: str):
         self._root = root
-        self._pool_arguments = num_workers, song_timeout_secs
+        self._pool_arguments = num_workers, song_timeout_secs, decoder
         self._pool: WorkerPool | None = None
 
     def process(self, tasks: list[SongTask]) -> None:

@@ -8,6 +8,7 @@ The result does not depend on the number of workers, on the order of the work, o
 was interrupted.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,6 +31,7 @@ from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.shards import UNFINISHED, FinishedRecord
 from svdam.data.songs import DECODERS, DTYPES, SongTask, file_sha256, song_fingerprint
 from svdam.data.sources import SkippedSong, SourceListing, SourceSong
+from svdam.data.tensorflow_io import load_tensorflow_io
 
 DATASETS = ("builtin", "jamendo", "fma", "folder")
 _AUDIO_CHECKSUMS = "audio_checksums.json"
@@ -115,6 +117,7 @@ class PrepareSettings(Settings):
         return Engine(
             self.num_workers or usable_processors(),
             self.song_timeout,
+            self.decoder,
             self.beam_runner,
             self.beam_options,
         )
@@ -134,6 +137,8 @@ def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[
         InputError: If no song of the split ``train`` could be used, if a song could not and
             ``strict`` is set, or if the data set cannot be read.
     """
+    if settings.decoder == "tfio":
+        load_tensorflow_io("--decoder=tfio")
     with start_run(settings.output, "prepare_data", settings) as run:
         listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
         root = str(settings.storage or run.folder)
@@ -246,10 +251,9 @@ class _AudioChecksums:
         for song in songs:
             record = records.get(song.id)
             if record is not None:
-                kept[song.audio] = [
-                    *storage.size_and_time(song.audio),
-                    record.text("audio_sha256"),
-                ]
+                with contextlib.suppress(InputError):  # A web server need not tell the size.
+                    facts = storage.size_and_time(song.audio)
+                    kept[song.audio] = [*facts, record.text("audio_sha256")]
         write_json(self._path, kept)
 
 

@@ -1,9 +1,10 @@
 """Reading a records folder: songs' log-mel spectrograms and labels, whole or a few frames.
 
 The manifest says where each song's log-mel lies in its shard, so that an excerpt is one small read
-anywhere in a corpus of any size, and memory stays flat. Shards are compared with the manifest by
-size when the folder is opened, and each song by checksum when it is first touched: what is damaged,
-missing or swapped is named, never dropped.
+anywhere in a corpus of any size, and memory stays flat; from an object store, songs are copied to
+this machine when they are first touched (see `song_copies`). Shards are compared with the manifest
+by size when the folder is opened, and each song by checksum when it is first touched: what is
+damaged, missing or swapped is named, never dropped.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.manifest import MANIFEST_FORMAT, MANIFEST_NAME
 from svdam.data.shards import stored_crc32
+from svdam.data.song_copies import copies_for
 from svdam.data.songs import DTYPES
 
 _KEYS = {"format", "front_end", "dtype", "counts", "mean", "std", "shards", "songs", "skipped"}
@@ -83,6 +85,7 @@ class Records:
         self._dtype = np.dtype(DTYPES[manifest["dtype"]])
         self._songs = [SongEntry(**song) for song in manifest["songs"]]
         self._verified: set[str] = set()
+        self._copies = copies_for(self._root, self._frame_bytes)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -160,12 +163,19 @@ class Records:
 
     def _read(self, song: SongEntry, offset: int, length: int) -> bytes:
         try:
-            content = storage.read_range(storage.join(self._root, song.shard), offset, length)
+            path, offset = self._locate(song, offset)
+            content = storage.read_range(path, offset, length)
         except InputError as error:
             raise InputError(f"{error}; {self._way_out()}") from error
         if len(content) < length:
             raise self._damaged(song, "the file is too short")
         return content
+
+    def _locate(self, song: SongEntry, offset: int) -> tuple[str, int]:
+        """(file, offset) from which a byte of a song is read: its shard, or a copy of the song."""
+        if self._copies is not None:
+            return self._copies.locate(song, offset)
+        return storage.join(self._root, song.shard), offset
 
     def _verify(self, song: SongEntry) -> None:
         """Compares the checksums of a song that is touched for the first time."""
@@ -173,6 +183,10 @@ class Records:
             return
         path = storage.join(self._root, song.shard)
         try:
+            if self._copies is not None:  # They compare checksums themselves.
+                self._copies.locate(song, song.offset)
+                self._verified.add(song.id)
+                return
             with storage.open_for_reading(path) as stream:
                 length = song.num_frames * self._frame_bytes
                 intact = stored_crc32(stream, song.offset, length) == song.crc32

@@ -28,7 +28,8 @@ from pathlib import Path
 import svdam
 from svdam.core.validation import InputError, one_line
 from svdam.data import storage
-from svdam.data.songs import SongTask, prepare_song, write_piece
+from svdam.data.songs import DECODERS, SongTask, prepare_song, write_piece
+from svdam.data.tensorflow_io import load_tensorflow_io
 
 _START_SECS = 120
 _REMOTE_SECS = 120  # For downloading, and for importing TensorFlow, which does it.
@@ -39,8 +40,9 @@ _pools: "weakref.WeakSet[WorkerPool]" = weakref.WeakSet()
 class SongWorker:
     """One worker process, started when the first song comes, and again whenever it has died."""
 
-    def __init__(self, song_timeout_secs: float):
+    def __init__(self, song_timeout_secs: float, decoder: str = DECODERS[0]):
         self._timeout_secs = song_timeout_secs
+        self._decoder = decoder
         self._process: subprocess.Popen | None = None
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
 
@@ -55,6 +57,7 @@ class SongWorker:
         """
         if self._process is None:
             self._start()
+        self._forget_messages()
         limit_secs = self._limit_secs(task)
         self._process.stdin.write(json.dumps(dataclasses.asdict(task)).encode() + b"\n")
         try:
@@ -98,7 +101,7 @@ class SongWorker:
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "svdam.data.song_worker"],
+            [sys.executable, "-m", "svdam.data.song_worker", self._decoder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._messages,
@@ -134,11 +137,14 @@ class SongWorker:
         status = self._end(kill=False)
         self._messages.seek(0)
         lines = self._messages.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
-        self._messages.seek(0)
-        self._messages.truncate()
         last = f" ({one_line(ValueError(lines[-1]), 120)})" if lines else ""
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
         return f"decoding ended its process with {how}{last}: the file is damaged"
+
+    def _forget_messages(self) -> None:
+        """Decoders may print a lot; only what belongs to the song in work is of use."""
+        self._messages.seek(0)
+        self._messages.truncate()
 
     def _end(self, kill: bool) -> int:
         process, self._process = self._process, None
@@ -160,8 +166,8 @@ class SongWorker:
 class WorkerPool:
     """Several workers. Songs go to whichever is free."""
 
-    def __init__(self, num_workers: int, song_timeout_secs: float):
-        self._workers = [SongWorker(song_timeout_secs) for _ in range(num_workers)]
+    def __init__(self, num_workers: int, song_timeout_secs: float, decoder: str = DECODERS[0]):
+        self._workers = [SongWorker(song_timeout_secs, decoder) for _ in range(num_workers)]
         self._interrupted = threading.Event()
         _pools.add(self)
 
@@ -206,12 +212,14 @@ def interrupt_all() -> None:
         pool.interrupt()
 
 
-def _serve() -> None:
+def _serve(decoder: str) -> None:
     """The worker process: answers each line of JSON on standard input with one line."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends us.
     # Decoders print: only answers may reach the parent.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    if decoder == "tfio":  # Now, because importing it takes longer than a song may.
+        load_tensorflow_io("--decoder=tfio")
     answers.write(b"ready\n")
     for line in sys.stdin.buffer:
         answers.write(json.dumps(_result(SongTask(**json.loads(line)))).encode() + b"\n")
@@ -236,6 +244,6 @@ def _result(task: SongTask) -> dict[str, str | None]:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])
     # tensorflow-io's S3 client aborts in its destructors; nothing is left to be done by then.
     os._exit(0)

@@ -11,16 +11,21 @@ ends).
 
 import contextlib
 import functools
+import http.client
 import os
 import shutil
 import tempfile
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from svdam.core.files import atomic_path
 from svdam.core.validation import InputError, one_line
+from svdam.data.tensorflow_io import load_tensorflow_io
+
+_WEB_TIMEOUT_SECS = 60
 
 
 def is_remote(path: str | os.PathLike) -> bool:
@@ -28,9 +33,22 @@ def is_remote(path: str | os.PathLike) -> bool:
     return "://" in str(path)
 
 
+def is_web_address(path: str | os.PathLike) -> bool:
+    """Whether ``path`` is read from a web server."""
+    return str(path).startswith(("http://", "https://"))
+
+
+def cache_folder() -> Path:
+    """``$SVDAM_CACHE``, else ``$XDG_CACHE_HOME/svdam``, else ``~/.cache/svdam``."""
+    if os.environ.get("SVDAM_CACHE"):
+        return Path(os.environ["SVDAM_CACHE"])
+    parent = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(parent) / "svdam"
+
+
 def join(folder: str | os.PathLike, *names: str) -> str:
     """``folder/name/...``, for both kinds of path; names in web addresses are quoted."""
-    if str(folder).startswith(("http://", "https://")):
+    if is_web_address(folder):
         names = tuple(urllib.parse.quote(name) for name in names)
     if is_remote(folder):
         return "/".join([str(folder).rstrip("/"), *names])
@@ -91,19 +109,35 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     Raises:
         InputError: If it cannot be read.
     """
-    with _errors_named(path), open_for_reading(path) as stream:
-        return stream.read()
+    try:
+        with _errors_named(path), open_for_reading(path) as stream:
+            return stream.read()
+    except InputError:
+        if not is_web_address(path):
+            raise
+        with tempfile.TemporaryFile() as whole:
+            _download(str(path), whole)
+            whole.seek(0)
+            return whole.read()
 
 
 def read_range(path: str | os.PathLike, offset: int, length: int) -> bytes:
     """Some bytes of a file; fewer if it ends before.
 
     Raises:
-        InputError: If it cannot be read.
+        InputError: If it cannot be read, or if a web server hands out whole files only.
     """
-    with _errors_named(path), open_for_reading(path) as stream:
-        stream.seek(offset)
-        return stream.read(length)
+    try:
+        with _errors_named(path), open_for_reading(path) as stream:
+            stream.seek(offset)
+            return stream.read(length)
+    except InputError as error:
+        if not is_web_address(path):
+            raise
+        raise InputError(
+            f"{error}; reading parts of a file needs a server that knows HTTP's Range: if this one "
+            "does not, copy the folder to this machine"
+        ) from error
 
 
 def list_names(folder: str | os.PathLike) -> list[str]:
@@ -159,9 +193,29 @@ def local_copy(path: str | os.PathLike) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="svdam-") as folder:
         # The suffix stays: decoders look at it.
         local = Path(folder, "download" + Path(str(path)).suffix)
-        with open_for_reading(path) as source, open(local, "wb") as target, _errors_named(path):
-            shutil.copyfileobj(source, target, 1 << 20)
+        with open(local, "wb") as target:
+            try:
+                with _errors_named(path), open_for_reading(path) as source:
+                    shutil.copyfileobj(source, target, 1 << 20)
+            except InputError:
+                if not is_web_address(path):
+                    raise
+                target.seek(0)
+                target.truncate()
+                _download(str(path), target)
         yield local
+
+
+def _download(address: str, target: IO[bytes]) -> None:
+    """Fetches a whole file from a web server that knows no Range, which tensorflow-io asks for."""
+    try:
+        with urllib.request.urlopen(address, timeout=_WEB_TIMEOUT_SECS) as source:
+            shutil.copyfileobj(source, target, 1 << 20)
+            declared = source.headers.get("Content-Length")
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"{address}: {one_line(error)}") from error
+    if declared is not None and int(declared) != target.tell():
+        raise InputError(f"{address}: ends after {target.tell()} of {declared} bytes")
 
 
 def rename(source: str, target: str) -> None:
@@ -202,21 +256,7 @@ def _registered(scheme: str) -> Any:
 
     if scheme in tf.io.gfile.get_registered_schemes():
         return tf.io.gfile
-    try:
-        import tensorflow_io
-
-        # Its native library is loaded on first use; with a TensorFlow it was not built for, only
-        # then does it fail.
-        tensorflow_io.version  # noqa: B018
-        from tensorflow_io.python.ops import core_ops
-
-        core_ops.io_file_info  # noqa: B018
-    except (ImportError, NotImplementedError, AttributeError, OSError) as error:
-        raise InputError(
-            f"{scheme}://: needs tensorflow-io, which does not load here ({one_line(error)}); "
-            f"found TensorFlow {tf.__version__}, expected tensorflow-io 0.37.1 with "
-            "TensorFlow 2.16 or 2.17"
-        ) from error
+    load_tensorflow_io(f"{scheme}://")
     if scheme not in tf.io.gfile.get_registered_schemes():
         raise InputError(
             f"{scheme}://: no such kind of storage; known are "

@@ -7,14 +7,15 @@ stereo. Both ways take turns on the same songs, with as many processes. The pool
 and librosa.feature.melspectrogram, and hands each spectrogram back; its processes have imported
 librosa and decoded a song before the clock starts. prepare_data is the whole command: it decodes,
 computes log-mel and statistics, and writes records with checksums. Its time is given in two parts,
-from runs with few and with many songs: what each song costs, and what it costs to start.
+from runs with few and with many songs: what each song costs, and what it costs to start. On a
+machine with other work the ratio of processor seconds is the one to trust.
 """
 
 import argparse
 import multiprocessing
 import os
+import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -60,23 +61,26 @@ def make_songs(folder: Path, sources: list[str], kind: str, count: int, secs: fl
     return paths
 
 
-def librosa_song(path: str) -> np.ndarray:
-    """What the pool does with a song."""
+def librosa_song(path: str) -> tuple[np.ndarray, float]:
+    """What the pool does with a song, and the processor seconds that it takes."""
     import librosa
 
+    start = time.process_time()
     samples, rate = librosa.load(path)
-    return librosa.feature.melspectrogram(y=samples, sr=rate)
+    spectrogram = librosa.feature.melspectrogram(y=samples, sr=rate)
+    return spectrogram, time.process_time() - start
 
 
-def time_librosa(pool, paths: list[Path]) -> float:
-    start = time.perf_counter()
-    for _ in pool.imap_unordered(librosa_song, map(str, paths)):
-        pass
-    return time.perf_counter() - start
+def time_librosa(pool, paths: list[Path]) -> np.ndarray:
+    """(wall, processor) seconds."""
+    start, processor = time.perf_counter(), -time.process_time()
+    for _, secs in pool.imap_unordered(librosa_song, map(str, paths)):
+        processor += secs
+    return np.array([time.perf_counter() - start, processor + time.process_time()])
 
 
-def time_prepare_data(folder: Path, processes: int) -> float:
-    """Seconds of the whole command."""
+def time_prepare_data(folder: Path, processes: int) -> np.ndarray:
+    """(wall, processor) seconds of the whole command."""
     output = tempfile.mkdtemp(dir=folder.parent)
     command = [
         sys.executable,
@@ -86,11 +90,17 @@ def time_prepare_data(folder: Path, processes: int) -> float:
         "--split_ratios=1,0,0",
     ]
     flags = [f"--data_dir={folder}", f"--output={output}", f"--num_workers={processes}"]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), children_secs()
     subprocess.run([*command, *flags], check=True, capture_output=True)
-    duration = time.perf_counter() - start
+    spent = np.array([time.perf_counter() - start, children_secs() - before])
     shutil.rmtree(output)
-    return duration
+    return spent
+
+
+def children_secs() -> float:
+    """Processor seconds of all processes that this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def compare(folder: Path, sources: list[str], kind: str, options: argparse.Namespace, pool) -> None:
@@ -101,22 +111,20 @@ def compare(folder: Path, sources: list[str], kind: str, options: argparse.Names
     for path in many[: options.processes]:
         os.link(path, few / path.name)
     time_librosa(pool, many[: 2 * options.processes])
-    pool_secs, few_secs, many_secs = [], [], []
+    pool_runs, few_runs, many_runs = [], [], []
     for _ in range(options.turns):
-        pool_secs.append(time_librosa(pool, many) / len(many))
-        few_secs.append(time_prepare_data(few, options.processes))
-        many_secs.append(time_prepare_data(folder / "many", options.processes))
-    song_secs = [
-        (many - few) / (options.songs - options.processes)
-        for few, many in zip(few_secs, many_secs, strict=True)
-    ]
-    ours, theirs = statistics.median(song_secs), statistics.median(pool_secs)
-    start_secs = statistics.median(few_secs) - options.processes * ours
+        pool_runs.append(time_librosa(pool, many))
+        few_runs.append(time_prepare_data(few, options.processes))
+        many_runs.append(time_prepare_data(folder / "many", options.processes))
+    extra_songs = options.songs - options.processes
+    ours = np.median(np.subtract(many_runs, few_runs), axis=0) / extra_songs
+    theirs = np.median(pool_runs, axis=0) / options.songs
+    start_secs = np.median(few_runs, axis=0) - options.processes * ours
     print(
-        f"{kind:14} librosa {1 / theirs:6.2f} songs/s, prepare_data {1 / ours:6.2f} songs/s "
-        f"({theirs / ours:.2f} times) and {start_secs:.1f} s to start; "
-        f"{options.songs} songs in all {statistics.median(many_secs):.1f} s, "
-        f"librosa {theirs * options.songs:.1f} s",
+        f"{kind:14} librosa {1 / theirs[0]:6.2f} songs/s ({theirs[1]:.3f} processor s a song), "
+        f"prepare_data {1 / ours[0]:6.2f} songs/s ({ours[1]:.3f}): "
+        f"{theirs[0] / ours[0]:.2f} times (by processor seconds {theirs[1] / ours[1]:.2f}), "
+        f"and {start_secs[0]:.1f} s to start",
         flush=True,
     )
     shutil.rmtree(folder)
