@@ -1,5 +1,6 @@
 # make demo    installs what is needed into .venv and runs everything on a built-in corpus
 # make test    runs the tests
+# make test-browser  opens the report and TensorBoard in headless Chromium; says what is missing
 # PYTHON=...   chooses the interpreter (3.11 or 3.12)
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -9,13 +10,17 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint install clean
+.PHONY: demo test test-browser lint install clean
 
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
 
 test: $(INSTALLED)
 	$(RUN) -m pytest
+
+# Screenshots go to build/browser. With SVDAM_RUNS=runs/demo it looks at runs that exist.
+test-browser: $(INSTALLED)
+	$(RUN) -m pytest -o python_files='browse_*.py' -o timeout=900 tests/browser
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -65,7 +65,7 @@ def _controls(sets: list[ExampleSet]) -> str:
 
 
 def _set_name(one: ExampleSet) -> str:
-    return f"{one.mark}: {one.title}" if one.mark else one.title
+    return f"{one.mark}, {one.title}" if one.mark else one.title
 
 
 def _card(content: ReportContent, one: ExampleSet, index: int, sounds: Sounds, order: int) -> str:

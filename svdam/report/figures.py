@@ -290,7 +290,7 @@ def curves_figure(content: ReportContent) -> "Figure":
         panel.axhline(mean, color="#20262e", lw=1, ls="--", label="real: mean ± deviation")
         panel.plot(steps, one.history[:, :100], color=color, alpha=0.22, lw=0.7)
         panel.plot(steps, np.median(one.history, axis=1), color=color, lw=2.2, label="median")
-        panel.set_title(f"{one.mark}: {one.title}")
+        panel.set_title(f"{one.mark}, {one.title}", fontsize=9)
         panel.set_xlabel("step of the search")
     panels[0].set_ylabel(f"response ({printable(content.response)})")
     if sets:
@@ -367,19 +367,30 @@ def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
     ]
     figure = _new_figure(0.6 + 4.0 * len(measures), 3.5)
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    # What is marked is drawn last: many configurations may lie on one spot.
+    ordered = sorted(realism, key=lambda row: bool(row.mark))
     for panel, measure in zip(panels, measures, strict=True):
-        for row in realism:
+        for row in ordered:
             value = getattr(row, measure)
             if row.distance is None:
                 panel.axhline(value, color="#20262e", ls="--", lw=1, label="real excerpts")
                 continue
-            color = SET_COLORS.get(row.mark, "#6b7685")
+            color = SET_COLORS.get(row.mark, "#aab2bd")
             panel.plot(max(row.distance, 1e-6), value, "o", color=color, label=row.mark or None)
         panel.set_xscale("log")
+        _spread_out(panel, [getattr(row, measure) for row in realism])
         panel.set_xlabel("distance to the real responses, eq. 3")
         panel.set_ylabel(REALISM_MEASURES[measure])
         panel.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _spread_out(panel: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic axis, on both sides of 0, where values would lie on one line otherwise."""
+    sizes = np.abs(values)
+    middle = float(np.median(sizes))
+    if sizes.max() > 20 * middle > 0:
+        panel.set_yscale("symlog", linthresh=middle)
 
 
 def _new_figure(width: float, height: float) -> "Figure":
