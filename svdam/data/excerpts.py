@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from svdam.core.config import RESPONSE_SPACING
 from svdam.core.validation import InputError
+from svdam.data.places import excerpt_places, numbered_clips, require_positive
 from svdam.data.records import Records, SongEntry
-from svdam.data.sampling import shuffled_items
 
 
 class Augmentation(Protocol):
@@ -32,34 +32,6 @@ class Augmentation(Protocol):
 
     def __call__(self, excerpts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Augments (batch, num_frames, mels) float32 to (batch, excerpt frames, mels)."""
-
-
-class ExcerptPlaces:
-    """All places of songs where an excerpt may start, numbered song by song.
-
-    Attributes:
-        songs: The songs with at least one place.
-        num_places: How many there are in all.
-    """
-
-    def __init__(self, songs: list[SongEntry], starts: Callable[[SongEntry], range | np.ndarray]):
-        pairs = [(song, starts(song)) for song in songs]
-        pairs = [(song, places) for song, places in pairs if len(places)]
-        self.songs = [song for song, _ in pairs]
-        self._starts = [places for _, places in pairs]
-        self._ends = np.cumsum([len(places) for places in self._starts], dtype=np.int64)
-        self.num_places = int(self._ends[-1]) if pairs else 0
-
-    def __getitem__(self, number: int) -> tuple[SongEntry, int]:
-        """The song of a place, and the frame where its excerpt starts."""
-        index = int(np.searchsorted(self._ends, number, side="right"))
-        first = int(self._ends[index - 1]) if index else 0
-        return self.songs[index], int(self._starts[index][number - first])
-
-    def batch(self, number: int, batch_size: int, seed: int) -> list[tuple[SongEntry, int]]:
-        """The places of batch ``number`` of the shuffled epochs that ``seed`` names."""
-        positions = np.arange(number * batch_size, (number + 1) * batch_size, dtype=np.int64)
-        return [self[place] for place in shuffled_items(positions, self.num_places, seed)]
 
 
 def clip_batches(
@@ -91,28 +63,15 @@ def clip_batches(
     Raises:
         InputError: If a number is out of range, or the split has no song.
     """
-    _require_positive(batch_size=batch_size)
-    if clip_spacing is not None and clips_per_track is not None:
-        raise InputError("--clip_spacing and --clips_per_track: give one of them, not both")
-    if clips_per_track is not None:
-        _require_positive(clips_per_track=clips_per_track)
-    if clip_spacing is not None:
-        _require_positive(clip_spacing=clip_spacing)
-    length = records.front_end.excerpt_frames
-
-    def starts(song: SongEntry) -> range | np.ndarray:
-        last = song.num_frames - length
-        if clips_per_track is None:
-            return range(0, last + 1, clip_spacing or length)
-        return np.unique(np.linspace(0, last, clips_per_track).round().astype(np.int64))
-
-    places = _places(records, split, records.songs(split), starts)
-
-    def clips(number: int) -> np.ndarray:
-        chosen = places.batch(number, batch_size, seed)
-        return np.stack([records.frames(song, frame, length) for song, frame in chosen])[..., None]
-
-    shape = (batch_size, length, records.front_end.num_mels, 1)
+    clips = numbered_clips(
+        records,
+        batch_size=batch_size,
+        seed=seed,
+        split=split,
+        clip_spacing=clip_spacing,
+        clips_per_track=clips_per_track,
+    )
+    shape = (batch_size, records.front_end.excerpt_frames, records.front_end.num_mels, 1)
     return (
         _numbered(start)
         .map(
@@ -150,12 +109,12 @@ def labelled_batches(
     Raises:
         InputError: If the split has no song with labels.
     """
-    _require_positive(batch_size=batch_size)
+    require_positive(batch_size=batch_size)
     length = records.front_end.excerpt_frames
     read_length = augmentation.num_frames if augmentation else length
     centre = read_length // 2
     songs = [song for song in records.songs(split) if song.has_labels]
-    places = _places(
+    places = excerpt_places(
         records, split, songs, lambda song: range(song.num_frames - read_length + 1), "labelled "
     )
 
@@ -201,9 +160,9 @@ def spaced_excerpts(
     Raises:
         InputError: If a number is out of range, or the split has no song.
     """
-    _require_positive(spacing=spacing, batch_size=batch_size)
+    require_positive(spacing=spacing, batch_size=batch_size)
     songs = records.songs(split)
-    _places(records, split, songs, lambda song: _spaced_starts(records, song, spacing))
+    excerpt_places(records, split, songs, lambda song: _spaced_starts(records, song, spacing))
     excerpts = _spaced(records, songs, spacing)
     while batch := list(itertools.islice(excerpts, batch_size)):
         frames, indices, starts = zip(*batch, strict=True)
@@ -218,9 +177,11 @@ def num_spaced_excerpts(
     Raises:
         InputError: As `spaced_excerpts`.
     """
-    _require_positive(spacing=spacing)
+    require_positive(spacing=spacing)
     songs = records.songs(split)
-    starts = _places(records, split, songs, lambda song: _spaced_starts(records, song, spacing))
+    starts = excerpt_places(
+        records, split, songs, lambda song: _spaced_starts(records, song, spacing)
+    )
     return starts.num_places
 
 
@@ -236,22 +197,6 @@ def _spaced(
 
 def _spaced_starts(records: Records, song: SongEntry, spacing: int) -> range:
     return range(0, song.num_frames - records.front_end.excerpt_frames + 1, spacing)
-
-
-def _places(
-    records: Records,
-    split: str,
-    songs: list[SongEntry],
-    starts: Callable[[SongEntry], range | np.ndarray],
-    kind: str = "",
-) -> ExcerptPlaces:
-    places = ExcerptPlaces(songs, starts)
-    if not places.num_places:
-        raise InputError(
-            f"--records: {records.folder} holds no {kind}song of the split {split!r} that is long "
-            "enough for an excerpt; prepare records of a data set that has some"
-        )
-    return places
 
 
 def _numbered(start: int) -> tf.data.Dataset:
@@ -272,9 +217,3 @@ def _computed(
     tensors = [found] if len(shapes) == 1 else found
     shaped = [tf.ensure_shape(part, shape) for part, shape in zip(tensors, shapes, strict=True)]
     return shaped[0] if len(shapes) == 1 else tuple(shaped)
-
-
-def _require_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise InputError(f"--{name}: found {number}, expected at least 1")

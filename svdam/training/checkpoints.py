@@ -1,6 +1,17 @@
-"""Checkpoints from which a training goes on exactly where it stopped."""
+"""Checkpoints from which a training goes on exactly where it stopped.
 
+A checkpoint is two files, ``ckpt-<step>.data-00000-of-00001`` and ``ckpt-<step>.index``, written
+under other names and renamed, the index last: after a kill at any moment the newest index names a
+whole checkpoint. Disks damage files too; their checksums show it when they are read, and then the
+checkpoint before is taken.
+"""
+
+import contextlib
+import logging
 import os
+import re
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +31,57 @@ class Checkpoints:
             keep: How many to keep.
             **objects: What makes up the state.
         """
+        logging.getLogger("absl").setLevel(logging.WARNING)  # Or each save logs a line.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._folder = Path(folder)
         self._checkpoint = tf.train.Checkpoint(step=self.step, **objects)
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(Path(folder)), max_to_keep=keep
+            self._checkpoint, str(self._folder), max_to_keep=keep
         )
 
     def restore(self) -> int:
-        """Restores the latest state, if there is one, and returns its step (0 without).
+        """Restores the latest state that is whole, and returns its step; 0 if there is none at all.
+
+        Warns about each damaged one that it passes over.
 
         Raises:
-            InputError: If the latest checkpoint cannot be read.
+            InputError: If there are checkpoints, and none can be read.
         """
-        path = self._manager.latest_checkpoint
-        if path:
+        problems = []
+        for number in sorted(self._numbers(), reverse=True):
+            path = self._folder / f"ckpt-{number}"
             try:
-                self._checkpoint.restore(path).assert_consumed()
+                self._checkpoint.restore(str(path)).assert_consumed()
             except (tf.errors.OpError, AssertionError, ValueError) as error:
-                raise InputError(
-                    f"{path}: the checkpoint cannot be restored ({one_line(error)}); delete it to "
-                    "go on from the one before"
-                ) from error
-        return int(self.step.numpy())
+                problems.append(f"{path}: the checkpoint cannot be restored ({one_line(error)})")
+                continue
+            for problem in problems:
+                warnings.warn(f"{problem}; going on from step {number} instead", stacklevel=2)
+            return int(self.step.numpy())
+        if problems:
+            raise InputError(
+                f"{problems[0]}, nor can any other; choose another --output to start afresh"
+            )
+        return 0
 
     def save(self, step: int) -> None:
         """Writes the state after ``step`` steps."""
         self.step.assign(step)
         self._manager.save(checkpoint_number=step)
+        self._sweep()
+
+    def _numbers(self) -> list[int]:
+        found = (re.fullmatch(r"ckpt-(\d+)\.index", path.name) for path in self._files())
+        return [int(match[1]) for match in found if match]
+
+    def _files(self) -> list[Path]:
+        return list(self._folder.iterdir()) if self._folder.is_dir() else []
+
+    def _sweep(self) -> None:
+        """Removes what killed runs left behind: the manager forgets what it had not named."""
+        kept = {Path(path).name for path in self._manager.checkpoints}
+        for path in self._files():
+            match = re.match(r"ckpt-\d+", path.name)
+            if match and match[0] not in kept:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""Training the GAN of Section 3.3: data, checkpoints, what is watched, and what is written."""
+"""Training the GAN of Section 3.3: data, checkpoints, the loop, and what it writes."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from svdam.audio.inversion import log_mels_to_audio
-from svdam.core.config import LATENT_SIZE
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
@@ -19,18 +17,19 @@ from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
+from svdam.training.cluster import Cluster
+from svdam.training.gan_watching import GanWatcher
 from svdam.training.interruption import Interruption
-from svdam.training.score import RealismScore
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
 
-_SHEET = 16  # Samples of a sheet.
-_SOUNDS = 4  # Of them that can be heard.
-_SCORED = 512  # Clips that the score compares: several for each of the layer's 64 units.
-
 
 def train_gan(
-    settings: GanSettings, records: Records, run: Run, classifier: keras.Model | None = None
+    settings: GanSettings,
+    records: Records,
+    run: Run | None,
+    classifier: keras.Model | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> dict[str, Any]:
     """Trains generator and critic until ``settings.num_iterations``, from the last checkpoint on.
 
@@ -39,8 +38,9 @@ def train_gan(
     Args:
         settings: See `GanSettings`.
         records: Real songs; clips of the training split are used.
-        run: The open run folder.
+        run: The open run folder; None in processes that are not the chief.
         classifier: SVDNet for the score; None for no score.
+        strategy: Splits each batch over devices; None for one device.
 
     Returns:
         The last losses and score.
@@ -48,48 +48,27 @@ def train_gan(
     Raises:
         InputError: If a loss is not finite, naming it; the last checkpoint stays as it was.
         KeyboardInterrupt: After SIGINT or SIGTERM, once the state is saved.
+        WorkerLostError: If another process is gone.
     """
-    trainer = _build_trainer(settings)
-    checkpoints = Checkpoints(
-        run.folder / "checkpoints",
-        settings.keep_checkpoints,
-        generator=trainer.generator,
-        critic=trainer.critic,
-        generator_optimizer=trainer.generator_optimizer,
-        critic_optimizer=trainer.critic_optimizer,
-    )
+    cluster = Cluster(strategy)
+    cluster.require_equal_shares(settings.batch_size)
+    trainer = _build_trainer(settings, cluster)
+    if run is None:
+        return _train(settings, records, trainer, cluster, None, None)
+    checkpoints = _checkpoints(run.folder, settings, trainer)
     iteration = checkpoints.restore()
     if settings.export:
         if not iteration:
             raise InputError(f"--export: {run.folder} holds no checkpoint yet; train first")
         export(trainer, settings, run.folder)
         return {"iterations": iteration}
-    batches = iter(_batches(settings, records, iteration))
-    metrics: dict[str, float] = {}
-    with Summaries(run.folder) as summaries, Interruption() as interruption:
-        watcher = _Watcher(settings, records, trainer, summaries, classifier)
+    with Summaries(run.folder) as summaries:
+        watcher = GanWatcher(settings, records, trainer.generator, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)
-            metrics.update(watcher.samples(0))
-        with progress(
-            total=settings.num_iterations, initial=iteration, description="GAN", unit="it"
-        ) as bar:
-            while iteration < settings.num_iterations:
-                losses = trainer.iterate(next(batches), tf.constant(iteration, tf.int64))
-                metrics.update(_finite(losses, iteration))
-                iteration += 1
-                bar.update()
-                last = iteration == settings.num_iterations or interruption.signal is not None
-                if iteration % settings.scalars_every == 0 or last:
-                    summaries.scalars(_grouped(metrics), iteration)
-                if iteration % settings.samples_every == 0 or iteration == settings.num_iterations:
-                    metrics.update(watcher.samples(iteration))
-                if iteration % settings.checkpoint_every == 0 or last:
-                    checkpoints.save(iteration)
-                    summaries.flush()
-                interruption.raise_if_requested()
+        metrics = _train(settings, records, trainer, cluster, checkpoints, watcher)
     export(trainer, settings, run.folder)
-    return {"iterations": iteration, **metrics}
+    return metrics
 
 
 def export(trainer: GanTrainer, settings: GanSettings, folder: Path) -> None:
@@ -98,6 +77,65 @@ def export(trainer: GanTrainer, settings: GanSettings, folder: Path) -> None:
     for model, trained in ((generator, trainer.generator), (critic, trainer.critic)):
         model.set_weights(trained.get_weights())
         save_model(model, folder / f"{model.name}.keras")
+
+
+def _train(
+    settings: GanSettings,
+    records: Records,
+    trainer: GanTrainer,
+    cluster: Cluster,
+    checkpoints: Checkpoints | None,
+    watcher: GanWatcher | None,
+) -> dict[str, Any]:
+    """The loop. Only the chief has checkpoints and a watcher; the others follow its state."""
+    step = checkpoints.step if checkpoints else tf.Variable(0, dtype=tf.int64, trainable=False)
+    iteration = _follow_chief(cluster, trainer, step)
+    batches = iter(_batches(settings, records, iteration))
+    metrics: dict[str, float] = {}
+    if watcher and iteration == 0:
+        metrics.update(watcher.samples(0))
+    with (
+        Interruption() as interruption,
+        progress(
+            total=settings.num_iterations, initial=iteration, description="GAN", unit="it"
+        ) as bar,
+    ):
+        while iteration < settings.num_iterations:
+            with cluster.watched():
+                losses = trainer.iterate(next(batches), tf.constant(iteration, tf.int64))
+                losses = _finite(losses, iteration)
+            metrics.update(losses)
+            iteration += 1
+            bar.update()
+            is_last = iteration == settings.num_iterations
+            stops = cluster.any_wishes(interruption.signal is not None)
+            if watcher:
+                metrics.update(watcher.look(iteration, losses, is_last or stops, is_last))
+            if checkpoints and (iteration % settings.checkpoint_every == 0 or is_last or stops):
+                checkpoints.save(iteration)
+                watcher.flush()
+            if stops:
+                raise KeyboardInterrupt
+    return {"iterations": iteration, **metrics}
+
+
+def _follow_chief(cluster: Cluster, trainer: GanTrainer, step: tf.Variable) -> int:
+    """Gives all processes the state that the chief restored; returns its iteration."""
+    with cluster.strategy.scope():
+        shared = tf.Variable(step.numpy(), trainable=False)
+    cluster.take_from_chief([shared, *trainer.variables])
+    return int(shared.numpy())
+
+
+def _checkpoints(folder: Path, settings: GanSettings, trainer: GanTrainer) -> Checkpoints:
+    return Checkpoints(
+        folder / "checkpoints",
+        settings.keep_checkpoints,
+        generator=trainer.generator,
+        critic=trainer.critic,
+        generator_optimizer=trainer.generator_optimizer,
+        critic_optimizer=trainer.critic_optimizer,
+    )
 
 
 def _build_networks(settings: GanSettings, precision: str) -> tuple[keras.Model, keras.Model]:
@@ -109,13 +147,17 @@ def _build_networks(settings: GanSettings, precision: str) -> tuple[keras.Model,
         keras.mixed_precision.set_dtype_policy(before)
 
 
-def _build_trainer(settings: GanSettings) -> GanTrainer:
+def _build_trainer(settings: GanSettings, cluster: Cluster) -> GanTrainer:
     keras.utils.set_random_seed(settings.seed)
-    return GanTrainer(settings, *_build_networks(settings, settings.precision))
+    with cluster.strategy.scope():
+        return GanTrainer(settings, *_build_networks(settings, settings.precision))
 
 
 def _batches(settings: GanSettings, records: Records, start: int) -> tf.data.Dataset:
-    """(critic_steps, batch, 115, 80, 1) clips for each iteration from ``start`` on."""
+    """(critic_steps, batch, 115, 80, 1) clips for each iteration from ``start`` on.
+
+    Every process reads the clips of all: some megabytes, and each device takes its share.
+    """
     shape = (settings.critic_steps, settings.batch_size)
     clips = clip_batches(
         records,
@@ -137,46 +179,3 @@ def _finite(losses: dict[str, tf.Tensor], iteration: int) -> dict[str, float]:
                 "stays. Try a smaller --learning_rate, or look at the data"
             )
     return values
-
-
-def _grouped(metrics: dict[str, float]) -> dict[str, float]:
-    return {f"gan/{name}": value for name, value in metrics.items()}
-
-
-class _Watcher:
-    """Samples from fixed latents, their sounds and their score, beside real clips."""
-
-    def __init__(
-        self,
-        settings: GanSettings,
-        records: Records,
-        trainer: GanTrainer,
-        summaries: Summaries,
-        classifier: keras.Model | None,
-    ):
-        self._summaries = summaries
-        self._generator = trainer.generator
-        self._latents = np.random.RandomState(settings.seed).normal(size=(_SCORED, LATENT_SIZE))
-        real = next(iter(clip_batches(records, batch_size=_SCORED, seed=settings.seed)))
-        self._real = real.numpy()
-        self._score = RealismScore(classifier, self._real) if classifier is not None else None
-
-    def samples(self, iteration: int) -> dict[str, float]:
-        """Writes sheets and sounds; returns the score, if there is a classifier."""
-        fake = self._generate()
-        self._summaries.log_mels("samples/generated", fake[:_SHEET], iteration, columns=4)
-        if iteration == 0:
-            self._summaries.log_mels("samples/real", self._real[:_SHEET], iteration, columns=4)
-            self._sounds("samples/real", self._real, iteration)
-        self._sounds("samples/generated", fake, iteration)
-        if self._score is None:
-            return {}
-        return {"frechet_distance": self._score(fake), "frechet_floor": self._score.floor}
-
-    def _generate(self) -> np.ndarray:
-        batches = np.split(self._latents.astype(np.float32), _SCORED // _SHEET)
-        return np.concatenate([np.asarray(self._generator(z), np.float32) for z in batches])
-
-    def _sounds(self, name: str, log_mels: np.ndarray, iteration: int) -> None:
-        samples = log_mels_to_audio(log_mels[:_SOUNDS, ..., 0])
-        self._summaries.audio(name, samples, iteration)

@@ -1,0 +1,89 @@
+"""tools/train_gan_jax.py against the training with TensorFlow.
+
+JAX is not among the project's dependencies: where this interpreter has none, the environment
+variable SVDAM_JAX_PYTHON may name one that has, else the tests are skipped.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from gan_commands import SMALL, make_records
+
+from svdam.core.npz import read_npz, write_npz
+from svdam.models.critic import build_critic
+from svdam.models.generator import build_generator
+from svdam.training.settings import GanSettings
+from svdam.training.wgan_gp import GanTrainer
+
+TOOL = Path(__file__).parents[2] / "tools/train_gan_jax.py"
+PYTHON = os.environ.get("SVDAM_JAX_PYTHON") or (
+    sys.executable if importlib.util.find_spec("jax") else None
+)
+pytestmark = pytest.mark.skipif(
+    PYTHON is None, reason="JAX is missing; SVDAM_JAX_PYTHON may name an interpreter that has it"
+)
+
+
+def run_tool(*flags):
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(
+        [PYTHON, TOOL, *flags], capture_output=True, text=True, env=environment, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def named(name, arrays):
+    return {f"{name}/{number:03d}": array.copy() for number, array in enumerate(arrays)}
+
+
+def test_one_critic_and_one_generator_step_agree(tmp_path):
+    keras.utils.set_random_seed(3)
+    settings = GanSettings(preset="square", batch_size=4, critic_steps=1, seed=11)
+    trainer = GanTrainer(settings, build_generator("square"), build_critic())
+    fold = tf.random.experimental.stateless_fold_in
+    base = tf.constant([settings.seed, 5], tf.int64)
+    real = np.random.RandomState(0).normal(-5, 2, (4, 115, 80, 1)).astype(np.float32)
+    arrays = {
+        "real": real,
+        "critic_latents": tf.random.stateless_normal((4, 128), fold(base, 0)).numpy(),
+        "positions": tf.random.stateless_uniform((4,), fold(fold(base, 0), 1)).numpy(),
+        "generator_latents": tf.random.stateless_normal((4, 128), fold(base, 1)).numpy(),
+        **named("generator", trainer.generator.get_weights()),
+        **named("critic", trainer.critic.get_weights()),
+    }
+    write_npz(tmp_path / "step.npz", arrays)
+    run_tool(f"--check={tmp_path / 'step.npz'}")
+    found = read_npz(tmp_path / "step.jax.npz")
+    losses = trainer.iterate(tf.constant(real[np.newaxis]), tf.constant(5, tf.int64))
+    for name in ("wasserstein_estimate", "gradient_penalty", "critic_loss", "generator_loss"):
+        assert found[name] == pytest.approx(float(losses[name]), rel=1e-4), name
+    for model in (trainer.generator, trainer.critic):
+        for name, expected in named(model.name, model.get_weights()).items():
+            # Adam's first step is the rate times the gradient's sign, but where it is nearly 0.
+            moved, other = (found[name] - arrays[name]).ravel(), (expected - arrays[name]).ravel()
+            assert np.abs(moved).max() <= 1.01e-4
+            assert np.linalg.norm(moved - other) <= 0.03 * np.linalg.norm(other), name
+
+
+def test_a_run_is_resumed_and_exports_the_same_models(tmp_path):
+    records = make_records(tmp_path / "corpus")
+    flags = (f"--records={records}", *SMALL, "--checkpoint_every=2")
+    run_tool(*flags, f"--output={tmp_path / 'whole'}", "--num_iterations=4")
+    run_tool(*flags, f"--output={tmp_path / 'parts'}", "--num_iterations=2")
+    run_tool(*flags, f"--output={tmp_path / 'parts'}", "--num_iterations=4")
+    for name, shape in (("generator", (1, 115, 80, 1)), ("critic", (1, 1))):
+        models = [
+            keras.saving.load_model(tmp_path / f"{part}/{name}.keras")
+            for part in ("whole", "parts")
+        ]
+        assert models[0](np.zeros((1, *models[0].input_shape[1:]), np.float32)).shape == shape
+        for one, other in zip(*(model.get_weights() for model in models), strict=True):
+            np.testing.assert_array_equal(one, other)
