@@ -13,10 +13,13 @@ from svdam.core.validation import InputError, one_line
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; renames it to ``path`` if the block succeeds.
 
-    The temporary name keeps the suffix, because some writers choose the format by it.
+    The temporary name keeps the suffix, because some writers choose the format by it. With ``sync``
+    the file is on the disk before it gets its name, so that a power failure leaves nothing
+    half-written either; without, as is enough for thousands of small files that are made again
+    unless the run was marked as complete, nothing waits for the disk.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,8 +29,9 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        if sync:
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:

@@ -328,7 +328,7 @@ def concept_figure(concept: Sequence[ConceptRow]) -> "Figure":
     """Effect sizes of Section 4.2's three measures, with intervals."""
     measures = list(dict.fromkeys(row.measure for row in concept))
     comparisons = list(dict.fromkeys(row.comparison for row in concept))
-    figure = _new_figure(1.6 + 2.5 * len(measures), 1.2 + 0.42 * len(comparisons))
+    figure = _new_figure(2.4 + 2.5 * len(measures), 1.5 + 0.42 * len(comparisons))
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for panel, measure in zip(panels, measures, strict=True):
         panel.axvline(0, color="#20262e", lw=0.8)

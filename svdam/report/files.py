@@ -25,7 +25,7 @@ COMMON_SUFFIX = "-common"
 def save_figure(figure: "Figure", folder: Path, name: str) -> None:
     """Writes a figure as PNG (150 dots an inch) and PDF."""
     for suffix, options in ((".png", {"dpi": 150}), (".pdf", {})):
-        with atomic_path(folder / f"{name}{suffix}") as path:
+        with atomic_path(folder / f"{name}{suffix}", sync=False) as path:
             # No date in the file: the same content gives the same bytes.
             metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
             figure.savefig(path, facecolor="white", metadata=metadata, **options)
@@ -45,7 +45,7 @@ def save_spectrogram(path: Path, log_mel: np.ndarray, value_range: tuple[float, 
     scaled = (log_mel.T[::-1] - low) / max(high - low, 1e-12)
     image = Image.fromarray(np.uint8(np.clip(scaled, 0, 1) * 255 + 0.5))
     image.putpalette(_palette())  # Turns the grey image into an indexed one.
-    with atomic_path(path) as temporary:
+    with atomic_path(path, sync=False) as temporary:
         image.save(temporary, optimize=True)
 
 
@@ -174,7 +174,7 @@ def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:
     if not np.isfinite(peak):
         raise InputError(f"{path}: the sound holds values that are not finite")
     scaled = samples / peak if peak > 0 else samples
-    with atomic_path(path) as temporary, wave.open(str(temporary), "wb") as stream:
+    with atomic_path(path, sync=False) as temporary, wave.open(str(temporary), "wb") as stream:
         stream.setnchannels(1)
         stream.setsampwidth(2)
         stream.setframerate(sample_rate)

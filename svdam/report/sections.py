@@ -62,7 +62,8 @@ def concept_examples(content: ReportContent, sounds: Sounds) -> str:
         + figure("figure_4", caption, f"Spectrograms of {count} examples. {spoken}.", scales=True)
         + table(
             "<b>Table 6. Responses in Figure 4.</b> The paper's classifier, generator and latents "
-            "are others, so only the pattern compares: in the paper near zero, clearly up, clearly down.",
+            "are others, so only the pattern compares: in the paper near zero, clearly up, clearly "
+            "down.",
             header,
             rows,
         )
