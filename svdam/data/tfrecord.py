@@ -18,8 +18,8 @@ from svdam.core.validation import InputError
 
 FRAME_BEFORE, FRAME_AFTER = 12, 4  # Bytes around a record's data.
 MAX_EXAMPLE_BYTES = 2**31 - 1  # Of a protocol buffer.
-_CRC_CHUNK_BYTES = 1 << 22
-_LANE_BYTES = 512
+_CRC_CHUNK_BYTES = 1 << 21
+_LANE_BYTES = 64
 
 Value = bytes | memoryview | str | int | float
 
@@ -226,7 +226,7 @@ def _masked(checksum: int) -> int:
 def crc32c(data: bytes | memoryview, checksum: int = 0) -> int:
     """CRC-32C (Castagnoli) of ``data``, going on from the ``checksum`` of what came before.
 
-    NumPy works on many stretches of 512 bytes at once; the checksum being linear, theirs are then
+    NumPy works on many stretches of 64 bytes at once; the checksum being linear, theirs are then
     joined, two by two, by the matrices that stand for zeros coming after a stretch.
     """
     view = np.frombuffer(data, np.uint8)
@@ -255,7 +255,7 @@ def _joined(body: np.ndarray) -> np.uint32:
     index, looked_up = np.empty(len(registers), np.uint16), np.empty_like(registers)
     for word in words:
         np.bitwise_xor(registers.astype(np.uint16), word, out=index)
-        np.take(table, index, out=looked_up, mode="clip")  # Clipping costs nothing, checking does.
+        table.take(index, out=looked_up, mode="clip")  # Clipping costs nothing, checking does.
         registers >>= np.uint32(16)
         registers ^= looked_up
     exponent = _LANE_BYTES.bit_length() - 1

@@ -1,9 +1,11 @@
 """Files here and in object stores: nothing half-written, audio over HTTP, records on S3."""
 
+import contextlib
 import functools
 import http.server
 import importlib.util
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from svdam.core.validation import InputError
@@ -61,19 +64,104 @@ def test_unknown_kinds_of_storage_are_refused():
         storage.exists("foo://bucket/x")
 
 
+class _Whole(http.server.SimpleHTTPRequestHandler):
+    """Hands out whole files only, and counts requests."""
+
+    def log_message(self, *arguments):
+        self.server.requests += 1
+
+
+class _Parts(_Whole):
+    """Knows Range, as the servers of object stores do."""
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        if asked is None:
+            return super().do_GET()
+        content = Path(self.translate_path(self.path)).read_bytes()
+        first, last = asked.removeprefix("bytes=").split("-")
+        part = content[int(first) : int(last or len(content) - 1) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        return None
+
+
+@contextlib.contextmanager
+def _web_server(folder, handler):
+    """Yields (address, server)."""
+    made = functools.partial(handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), made) as server:
+        server.requests, server.handle_error = 0, lambda *_: None  # Clients hang up early.
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", server
+        server.shutdown()
+
+
 @pytest.fixture
 def web(corpus):
     """The corpus behind an HTTP server on the loopback."""
+    with _web_server(corpus, _Whole) as (address, _):
+        yield address
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
 
-    handler = functools.partial(Quiet, directory=str(corpus))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def test_web_servers_that_know_no_range(tmp_path):
+    content = random.Random(0).randbytes(2_000_000)  # More than tensorflow-io asks for at once.
+    (tmp_path / "a.bin").write_bytes(content)
+    with _web_server(tmp_path, _Whole) as (address, _):
+        place = f"{address}/a.bin"
+        assert storage.read_bytes(place) == content
+        with storage.local_copy(place) as path:
+            assert path.read_bytes() == content and path.suffix == ".bin"
+        with pytest.raises(InputError, match=r"a\.bin: .*HTTP's Range.* copy the folder to this"):
+            storage.read_range(place, 1_500_000, 1000)
+        with pytest.raises(InputError, match=r"b\.bin: "):
+            storage.read_bytes(f"{address}/b.bin")
+    with _web_server(tmp_path, _Parts) as (address, _):
+        found = storage.read_range(f"{address}/a.bin", 1_500_000, 1000)
+        assert found == content[1_500_000:1_501_000]
+
+
+def test_songs_of_remote_records_are_fetched_once(records, records_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SVDAM_CACHE", str(tmp_path))
+
+    def touch_all(opened):
+        for song in records.songs():
+            np.testing.assert_array_equal(opened.log_mel(song), records.log_mel(song))
+            found = opened.frames(song, 20, 115)
+            np.testing.assert_array_equal(found, records.frames(song, 20, 115))
+            np.testing.assert_array_equal(opened.labels(song), records.labels(song))
+            assert opened.label(song, 40) == records.label(song, 40)
+
+    with _web_server(records_folder, _Parts) as (address, server):
+        opened = open_records(address)
+        assert opened.fingerprint == records.fingerprint
+        touch_all(opened)
+        for again in (opened, open_records(address)):
+            before = server.requests
+            touch_all(again)
+            assert server.requests == before
+        copies = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert len(copies) == len(records.songs())
+        copies[0].write_bytes(copies[0].read_bytes()[:-1] + b"?")  # Damaged: fetched again.
+        before = server.requests
+        touch_all(open_records(address))
+        assert server.requests > before
+
+
+def test_without_room_for_copies_excerpts_are_read_remotely(
+    records, records_folder, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SVDAM_CACHE", str(tmp_path / "file"))
+    with _web_server(records_folder, _Parts) as (address, _):
+        opened = open_records(address)
+        for song in records.songs():
+            found = opened.frames(song, 20, 115)
+            np.testing.assert_array_equal(found, records.frames(song, 20, 115))
+    assert capsys.readouterr().err.count("warning: ") == 1
 
 
 def test_audio_is_read_over_http(web, records, tmp_path):
