@@ -72,15 +72,7 @@ def clip_batches(
         clips_per_track=clips_per_track,
     )
     shape = (batch_size, records.front_end.excerpt_frames, records.front_end.num_mels, 1)
-    return (
-        _numbered(start)
-        .map(
-            lambda number: _computed(clips, number, shape),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        .prefetch(2)
-    )
+    return _pipeline(start, clips, shape)
 
 
 def labelled_batches(
@@ -127,15 +119,7 @@ def labelled_batches(
         return read[..., None].astype(np.float32), np.array(labels, np.float32)
 
     shape = (batch_size, length, records.front_end.num_mels, 1)
-    return (
-        _numbered(start)
-        .map(
-            lambda number: _computed(excerpts, number, shape, (batch_size,)),
-            num_parallel_calls=2,
-            deterministic=True,
-        )
-        .prefetch(2)
-    )
+    return _pipeline(start, excerpts, shape, (batch_size,))
 
 
 def spaced_excerpts(
@@ -199,11 +183,19 @@ def _spaced_starts(records: Records, song: SongEntry, spacing: int) -> range:
     return range(0, song.num_frames - records.front_end.excerpt_frames + 1, spacing)
 
 
-def _numbered(start: int) -> tf.data.Dataset:
-    """Numbers of batches, from ``start`` on, without end."""
+def _pipeline(start: int, compute: Callable, *shapes: tuple[int, ...]) -> tf.data.Dataset:
+    """``compute(number)`` for all numbers from ``start`` on, without end.
+
+    Elements are computed when they are asked for, never ahead: see `svdam.data.prefetch`.
+    """
     if start < 0:
         raise InputError(f"start: found {start}, expected a batch number from 0 on")
-    return tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    numbers = tf.data.Dataset.range(start, np.iinfo(np.int64).max)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.inject_prefetch = False
+    computed = numbers.map(lambda number: _computed(compute, number, *shapes))
+    return computed.with_options(options)
 
 
 def _computed(

@@ -16,6 +16,7 @@ from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
 from svdam.data.augmentation import SpectralAugmentation
 from svdam.data.excerpts import labelled_batches
+from svdam.data.prefetch import Prefetched
 from svdam.data.records import Records
 from svdam.data.spectra import open_spectra
 from svdam.evaluation.detection import evaluate
@@ -83,7 +84,7 @@ class ClassifierTrainer:
                 that goes on drops what it would have dropped.
 
         Returns:
-            Scalars ``loss`` and ``error`` (share of wrong decisions at probability 0.5).
+            Scalars ``loss`` and ``accuracy`` (of decisions at probability 0.5).
         """
         settings, variables = self._settings, self.classifier.trainable_variables
         for layer, state in enumerate(self._dropout_seeds):
@@ -95,8 +96,8 @@ class ClassifierTrainer:
             loss = classification_loss(logits, labels, settings.low_target, settings.high_target)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         singing = logits[:, 0] > 0 if logits.shape[-1] == 1 else logits[:, 1] > logits[:, 0]
-        error = tf.reduce_mean(tf.cast(singing != (labels > 0.5), tf.float32))
-        return {"loss": loss, "error": error}
+        accuracy = tf.reduce_mean(tf.cast(singing == (labels > 0.5), tf.float32))
+        return {"loss": loss, "accuracy": accuracy}
 
 
 def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -> dict[str, Any]:
@@ -130,8 +131,11 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
     )
     step = checkpoints.restore()
     num_steps = settings.num_epochs * settings.epoch_batches
-    batches = iter(_batches(settings, records, step))
-    with Summaries(run.folder) as summaries, Interruption() as interruption:
+    with (
+        Summaries(run.folder) as summaries,
+        Prefetched(_batches(settings, records, step)) as batches,
+        Interruption() as interruption,
+    ):
         validation = _Validation(records, settings)
         if step == 0:
             summaries.configuration(run.config)

@@ -12,6 +12,7 @@ from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
 from svdam.data.excerpts import clip_batches
+from svdam.data.prefetch import Prefetched
 from svdam.data.records import Records
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
@@ -90,12 +91,12 @@ def _train(
     """The loop. Only the chief has checkpoints and a watcher; the others follow its state."""
     step = checkpoints.step if checkpoints else tf.Variable(0, dtype=tf.int64, trainable=False)
     iteration = _follow_chief(cluster, trainer, step)
-    batches = iter(_batches(settings, records, iteration))
     metrics: dict[str, float] = {}
     if watcher and iteration == 0:
         metrics.update(watcher.samples(0))
     with (
         Interruption() as interruption,
+        Prefetched(_batches(settings, records, iteration)) as batches,
         progress(
             total=settings.num_iterations, initial=iteration, description="GAN", unit="it"
         ) as bar,
