@@ -1,6 +1,6 @@
 """Responses of real excerpts (Section 3.4): what the examples' responses are compared with.
 
-The songs are split into parts of a few hundred excerpts, by the records alone. Each part is measured
+The songs are split into parts of some hundred excerpts, by the records alone. Each part is measured
 by itself and kept in a file of the run folder, so that a run that was stopped computes again at
 most the part it was at, and ends with the same numbers to the last bit. Parts can be measured by
 the workers of any Beam runner that reach the run folder; on one machine this process is faster,

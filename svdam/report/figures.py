@@ -177,7 +177,8 @@ def real_density_figure(
     """Density of all real responses, with marks where the most extreme ones lie."""
     figure = _new_figure(8.4, 3.2)
     panel = figure.subplots()
-    low, high = float(responses.min()), float(responses.max())
+    everything = np.concatenate([responses, highest, lowest])
+    low, high = float(everything.min()), float(everything.max())
     margin = 0.1 * max(high - low, 1e-6)
     grid = np.linspace(low - margin, high + margin, 600)
     density = kernel_density(responses, grid)
