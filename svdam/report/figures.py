@@ -371,6 +371,7 @@ def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
     # What is marked is drawn last: many configurations may lie on one spot.
     ordered = sorted(realism, key=lambda row: bool(row.mark))
     for panel, measure in zip(panels, measures, strict=True):
+        _spread_out(panel, [getattr(row, measure) for row in realism])
         for row in ordered:
             value = getattr(row, measure)
             if row.distance is None:
@@ -379,7 +380,6 @@ def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
             color = SET_COLORS.get(row.mark, "#aab2bd")
             panel.plot(max(row.distance, 1e-6), value, "o", color=color, label=row.mark or None)
         panel.set_xscale("log")
-        _spread_out(panel, [getattr(row, measure) for row in realism])
         panel.set_xlabel("distance to the real responses, eq. 3")
         panel.set_ylabel(REALISM_MEASURES[measure])
         panel.legend(frameon=False, fontsize=8)
@@ -387,11 +387,13 @@ def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
 
 
 def _spread_out(panel: "Axes", values: Sequence[float]) -> None:
-    """A logarithmic axis, on both sides of 0, where values would lie on one line otherwise."""
+    """A logarithmic axis (on both sides of 0, if need be) where values would lie on one line."""
     sizes = np.abs(values)
     middle = float(np.median(sizes))
-    if sizes.max() > 20 * middle > 0:
-        panel.set_yscale("symlog", linthresh=middle)
+    if np.min(values) > 0 and sizes.max() > 20 * middle:
+        panel.set_yscale("log")
+    elif sizes.max() > 20 * middle > 0:
+        panel.set_yscale("symlog", linthresh=middle, linscale=0.5)
 
 
 def _new_figure(width: float, height: float) -> "Figure":

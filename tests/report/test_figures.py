@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 
 from svdam.report import figures
+from svdam.report.content import RealismRow
 from svdam.report.page import report_figures
 
 
@@ -108,3 +109,23 @@ def test_names_that_the_font_lacks_are_drawn_without_warnings(content, tmp_path,
     for figure in (figures.density_figure(content), figures.curves_figure(content)):
         figure.savefig(tmp_path / "figure.png")
     assert not [one for one in recwarn if "lyph" in str(one.message)]
+
+
+def test_realism_of_very_different_sizes_is_spread_out_and_the_best_is_on_top():
+    def rows(*scores):
+        marks = ["best", "", "", "worst"]
+        return [
+            RealismRow(str(i), mark, 10.0**i, score, None)
+            for i, (mark, score) in enumerate(zip(marks, scores, strict=True), 1)
+        ]
+
+    for scores, scale in (
+        ((-1.0, -2.0, -3.0, -900.0), "symlog"),
+        ((1.0, 2.0, 3.0, 900.0), "log"),
+        ((1.0, 2.0, 3.0, 4.0), "linear"),
+    ):
+        [panel] = figures.realism_figure(rows(*scores)).axes
+        assert panel.get_yscale() == scale
+        low, high = panel.get_ylim()
+        assert low < min(scores) and max(scores) < high
+        assert [line.get_label() for line in panel.lines][-2:] == ["best", "worst"]
