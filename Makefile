@@ -10,10 +10,19 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-browser lint install clean
+.PHONY: demo demo-train test test-browser lint install clean
 
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
+
+# Trains the shipped checkpoints anew, in hours; stopped, it goes on where it was.
+demo-train: $(INSTALLED)
+	$(RUN) -m svdam.prepare_data --flagfile=flags/demo/train_data.cfg
+	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier_plain.cfg
+	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier.cfg
+	cp runs/demo-train/classifier/classifier.keras checkpoints/demo_svdnet.keras
+	$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator.cfg
+	cp runs/demo-train/gan/generator.keras checkpoints/demo_generator.keras
 
 test: $(INSTALLED)
 	$(RUN) -m pytest
