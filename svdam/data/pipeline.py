@@ -7,6 +7,7 @@ default DirectRunner they are this machine's, and Beam's own start takes less th
 """
 
 import contextlib
+import copy
 import logging
 import threading
 import time
@@ -172,13 +173,17 @@ def _run_pipeline(elements: list[Any], stage: Any, engine: Engine) -> None:
         from apache_beam.options.pipeline_options import PipelineOptions
 
     class Apply(beam.DoFn):
-        """Calls the stage, which knows nothing of Beam."""
+        """Calls a stage of its own, which knows nothing of Beam."""
+
+        def setup(self) -> None:
+            # A runner with several threads has several of these in one process.
+            self._stage = copy.copy(stage)
 
         def process(self, element: Any) -> None:
-            stage.process(element)
+            self._stage.process(element)
 
         def teardown(self) -> None:
-            stage.teardown()
+            self._stage.teardown()
 
     arguments = [f"--runner={engine.beam_runner}", *engine.beam_options]
     local = engine.beam_runner == "DirectRunner"

@@ -83,7 +83,8 @@ def measure(folder: Path, count: int, options: argparse.Namespace) -> None:
     written = sum(path.stat().st_size for path in output.glob("*.tfrecord"))
     manifest = (output / "manifest.json").stat().st_size
     print(
-        f"{count:6d} songs: {secs:7.1f} s ({processor_secs:.1f} processor s), {own:6.0f} MiB of the command and "
+        f"{count:6d} songs: {secs:7.1f} s ({processor_secs:.1f} processor s), "
+        f"{own:6.0f} MiB of the command and "
         f"{sum(peaks.values()) / 1024 / max(len(peaks), 1):6.0f} MiB of each worker, "
         f"records {written / 1e6:8.1f} MB, manifest {manifest / 1e6:6.2f} MB",
         flush=True,

@@ -27,6 +27,7 @@ import soundfile
 import soxr
 
 KINDS = ("mp3_22_mono", "ogg_22_mono", "mp3_44_stereo", "ogg_44_stereo")
+DIFFERENT = 12
 FORMATS = {"mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
 
 
@@ -47,7 +48,7 @@ def make_song(path: Path, sound: np.ndarray, kind: str) -> None:
 
 
 def make_songs(folder: Path, sources: list[str], kind: str, count: int, secs: float) -> list[Path]:
-    """Writes ``count`` different songs, each a recording repeated from another place."""
+    """Writes songs, each a recording repeated from another place; from the 13th on, again."""
     folder.mkdir(parents=True)
     sounds = []
     for source in sources:
@@ -55,6 +56,10 @@ def make_songs(folder: Path, sources: list[str], kind: str, count: int, secs: fl
         sounds.append(soxr.resample(samples.mean(axis=1), rate, 22050))
     paths = []
     for number in range(count):
+        if number >= DIFFERENT:
+            paths.append(folder / f"{number:03d}.{kind[:3]}")
+            os.link(paths[number % DIFFERENT], paths[-1])
+            continue
         sound = np.roll(np.resize(sounds[number % len(sounds)], round(secs * 22050)), -number * 997)
         paths.append(folder / f"{number:03d}.{kind[:3]}")
         make_song(paths[-1], sound, kind)
@@ -134,8 +139,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("audio", nargs="+", help="recordings to make songs from")
     parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--songs", type=int, default=24)
-    parser.add_argument("--secs", type=float, default=200, help="length of a song")
+    parser.add_argument("--songs", type=int, default=96)
+    parser.add_argument("--secs", type=float, default=133, help="length of a song")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
