@@ -35,6 +35,8 @@ def detection_chart(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from svdam.report.figures import printable
+
     rows = 2 if log_mel is not None and len(log_mel) else 1
     figure = Figure(figsize=(12, 2 + 2 * rows), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
@@ -45,8 +47,7 @@ def detection_chart(
     _draw_curves(axes[-1], prediction, smoothed, label, threshold, front_end)
     axes[-1].set_xlim(0, max(duration_secs, 1e-3))
     axes[-1].set_xlabel("Time (s)")
-    # A song's name is no formula, whatever dollar signs it holds.
-    axes[0].set_title(title.replace("$", r"\$"), fontsize=10)
+    axes[0].set_title(printable(title), fontsize=10)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
