@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, require_finite
+from svdam.explain.acceleration import accelerated
 from svdam.explain.optimizers import Adam, Optimizer
 from svdam.explain.priors import log_prior
 from svdam.explain.replicas import Replicas
@@ -160,16 +161,17 @@ class Maximizer:
             raise InputError("--prior: without a generator there is no latent; expected none")
         if generator is not None:
             require_matching_shapes(generator, classifier)
-        self._generator = generator
+        self._replicas = Replicas(strategy)
+        with self._replicas.scope():
+            self._generator = generator and accelerated(generator)
+            self._respond = response_function(accelerated(classifier), response)
         self.latent_shape = latent_shape(generator, classifier)
         dtype = tf.as_dtype((generator or classifier).inputs[0].dtype)
         self._dtype = tf.float32 if dtype.size < 4 else dtype
-        self._respond = response_function(classifier, response)
         self._sign = 1 if direction == "max" else -1
         self._prior = prior
         self._keep_best = keep == "best"
         self._optimizer = optimizer or Adam()
-        self._replicas = Replicas(strategy)
 
     def run(
         self,

@@ -5,6 +5,7 @@ share of the batch, and what they found is joined at the end.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,10 @@ class Replicas:
         ids = self._distributed(lambda replica: np.int64(replica))
         self._first = int(min(self.local(ids)))  # Of this process, among all replicas.
         self._is_one_process = len(self.local(ids)) == self._count
+
+    def scope(self) -> AbstractContextManager:
+        """Where models are made, so that every replica has their weights at hand."""
+        return self._strategy.scope()
 
     def split(self, arrays: Any) -> Any:
         """Each array of the nested structure as one share a replica, of equal lengths.

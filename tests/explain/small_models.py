@@ -1,5 +1,7 @@
 """Models that are neither SVDNet nor Table 1, for excerpts of another size."""
 
+import contextlib
+
 import keras
 
 LATENT_SIZE = 6
@@ -38,3 +40,16 @@ def save_small_models(folder):
 def command_line(flags):
     """Arguments for a command."""
     return [f"--{name}={value}" for name, value in flags.items()]
+
+
+@contextlib.contextmanager
+def double_precision():
+    """Models made within compute in float64."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(before)

@@ -44,7 +44,7 @@ def start(settings, pause):
 
 
 def chunks(folder):
-    return {path.name: path.read_bytes() for path in (folder / "chunks").glob("*.npz")}
+    return {path.name: path.read_bytes() for path in (folder / "chunks").glob("[0-9]*.npz")}
 
 
 def wait_for(condition, process):

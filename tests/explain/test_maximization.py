@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from small_models import double_precision
 
 from svdam.core.validation import InputError
 from svdam.explain.maximization import Maximizer, maximize
@@ -16,19 +17,17 @@ LATENT_SIZE = 6
 @pytest.fixture(scope="module")
 def models():
     """Small float64 models: a generator of (10, 8, 1) excerpts and a classifier with two layers."""
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
     keras.utils.set_random_seed(3)
-    latent = keras.Input((LATENT_SIZE,))
-    x = keras.layers.Dense(80, activation="tanh")(latent)
-    generator = keras.Model(latent, keras.layers.Reshape((10, 8, 1))(x))
-    excerpt = keras.Input((10, 8, 1))
-    x = keras.layers.Conv2D(3, 3, activation="tanh", name="conv1")(excerpt)
-    x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(4, activation="softplus", name="fc1")(x)
-    classifier = keras.Model(excerpt, keras.layers.Dense(1, name="logit")(x))
-    yield generator, classifier
-    keras.config.set_floatx(before)
+    with double_precision():
+        latent = keras.Input((LATENT_SIZE,))
+        x = keras.layers.Dense(80, activation="tanh")(latent)
+        generator = keras.Model(latent, keras.layers.Reshape((10, 8, 1))(x))
+        excerpt = keras.Input((10, 8, 1))
+        x = keras.layers.Conv2D(3, 3, activation="tanh", name="conv1")(excerpt)
+        x = keras.layers.Flatten()(x)
+        x = keras.layers.Dense(4, activation="softplus", name="fc1")(x)
+        classifier = keras.Model(excerpt, keras.layers.Dense(1, name="logit")(x))
+    return generator, classifier
 
 
 @pytest.fixture(scope="module")

@@ -128,11 +128,12 @@ def measure_step(arguments, sizes=(150,)):
             took = np.subtract((time.perf_counter(), time.process_time()), clock)
             took = took / (num_steps + 1)  # Looking at the last state costs a step.
             machine = (np.array(before) + rate()) / 2
-            shares[size].append(GFLOP_A_LATENT * size / took / machine)
+            wall, processor = GFLOP_A_LATENT * size / took / machine
+            shares[size].append((wall, processor))
             print(
-                f"turn {turn + 1}, {size} latents: {1e3 * took[0] / size:.2f} ms a latent and step, "
-                "{:.0%} of {:.0f} GFLOP/s, ".format(shares[size][-1][0], machine[0])
-                + "{:.0%} of {:.0f} by processor time".format(shares[size][-1][1], machine[1]),
+                f"turn {turn + 1}, {size} latents: {1e3 * took[0] / size:.2f} ms a latent and "
+                f"step, {wall:.0%} of {machine[0]:.0f} GFLOP/s, {processor:.0%} of "
+                f"{machine[1]:.0f} by processor time",
                 flush=True,
             )
     for size, found in shares.items():
