@@ -205,12 +205,10 @@ def export(trainer: JaxTrainer, settings: GanSettings, state: State, folder: Pat
 
 def save_state(path: Path, state: State, iteration: int) -> None:
     """Writes everything that training goes on from, atomically."""
-    arrays = {
-        f"{name}/{number:03d}": np.asarray(array)
-        for name, part in state._asdict().items()
-        for number, array in enumerate(part)
-    }
-    write_npz(path, {"iteration": np.array(iteration), **arrays})
+    arrays = {"iteration": np.array(iteration)}
+    for name, part in state._asdict().items():
+        arrays |= _named(name, part)
+    write_npz(path, arrays)
 
 
 def load_state(path: Path, fresh: State) -> tuple[State, int]:
@@ -219,10 +217,18 @@ def load_state(path: Path, fresh: State) -> tuple[State, int]:
         return fresh, 0
     arrays = read_npz(path)
     parts = (
-        [jnp.asarray(arrays[f"{name}/{number:03d}"]) for number in range(len(part))]
+        # Scalars come back as arrays of one element.
+        [
+            jnp.reshape(arrays[f"{name}/{number:03d}"], like.shape)
+            for number, like in enumerate(part)
+        ]
         for name, part in fresh._asdict().items()
     )
-    return State(*parts), int(arrays["iteration"])
+    return State(*parts), int(arrays["iteration"].item())
+
+
+def _named(name: str, part: list) -> dict[str, np.ndarray]:
+    return {f"{name}/{number:03d}": np.asarray(array) for number, array in enumerate(part)}
 
 
 def _finite(losses: dict[str, jax.Array], iteration: int) -> dict[str, float]:
@@ -234,20 +240,22 @@ def _finite(losses: dict[str, jax.Array], iteration: int) -> dict[str, float]:
 
 
 def check(path: Path) -> None:
-    """One critic and one generator step from given weights, clips and random numbers."""
+    """One critic and one generator step, each from the given weights, clips and random numbers."""
     arrays = read_npz(path)
     trainer = JaxTrainer(GanSettings(preset="square", batch_size=len(arrays["real"])))
     for model in (trainer.generator, trainer.critic):
         count = len(model.weights)
         model.set_weights([arrays[f"{model.name}/{number:03d}"] for number in range(count)])
-    state, losses = trainer.critic_step(
-        trainer.state(), arrays["real"], arrays["critic_latents"], arrays["positions"]
+    start = trainer.state()
+    critic_state, losses = trainer.critic_step(
+        start, arrays["real"], arrays["critic_latents"], arrays["positions"]
     )
-    state, more = trainer.generator_step(state, arrays["generator_latents"])
+    generator_state, more = trainer.generator_step(start, arrays["generator_latents"])
     found = {name: np.asarray(value) for name, value in {**losses, **more}.items()}
-    for name in ("generator", "critic"):
-        part = getattr(state, name)
-        found |= {f"{name}/{number:03d}": np.asarray(array) for number, array in enumerate(part)}
+    for name in ("generator", "generator_optimizer"):
+        found |= _named(name, getattr(generator_state, name))
+    for name in ("critic", "critic_optimizer"):
+        found |= _named(name, getattr(critic_state, name))
     write_npz(path.with_suffix(".jax.npz"), found)
 
 

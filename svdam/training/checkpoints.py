@@ -52,7 +52,7 @@ class Checkpoints:
             path = self._folder / f"ckpt-{number}"
             try:
                 self._checkpoint.restore(str(path)).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except Exception as error:  # TensorFlow raises whatever damage makes it stumble over.
                 problems.append(f"{path}: the checkpoint cannot be restored ({one_line(error)})")
                 continue
             for problem in problems:

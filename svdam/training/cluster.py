@@ -79,7 +79,7 @@ class Cluster:
     def _votes(self, wish: tf.Tensor) -> tf.Tensor:
         def vote() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, wish)
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(wish))
 
         return self.strategy.experimental_local_results(self.strategy.run(vote))[0]
 

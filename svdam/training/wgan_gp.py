@@ -212,10 +212,9 @@ def _from_all_devices(value: tf.Tensor) -> tf.Tensor:
 def _apply(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list
 ) -> None:
-    """Updates variables with gradients that are the sum over all devices already.
-
-    Called by a device alone, Keras's optimisers would sum them once more.
-    """
-    tf.distribute.get_replica_context().merge_call(
-        lambda _, gradients: optimizer.apply(gradients, variables), args=(gradients,)
-    )
+    """Updates variables with gradients that are means over all devices already."""
+    number = tf.distribute.get_replica_context().num_replicas_in_sync
+    if number > 1:
+        # On a device, Keras's optimisers sum over all, whatever they are given.
+        gradients = [gradient / number for gradient in gradients]
+    optimizer.apply(gradients, variables)

@@ -48,6 +48,12 @@ def test_one_critic_and_one_generator_step_agree(tmp_path):
     keras.utils.set_random_seed(3)
     settings = GanSettings(preset="square", batch_size=4, critic_steps=1, seed=11)
     trainer = GanTrainer(settings, build_generator("square"), build_critic())
+    # Scores far from 0, so that no gradient is as small as Adam's epsilon.
+    trainer.critic.layers[-1].kernel.assign(100 * trainer.critic.layers[-1].kernel)
+    # And no activation at exactly 0, where the backends take the two sides of leaky ReLU's bend.
+    for layer in (*trainer.critic.layers, *trainer.generator.layers):
+        if getattr(layer, "bias", None) is not None:
+            layer.bias.assign(0.01 * np.random.RandomState(1).normal(size=layer.bias.shape))
     fold = tf.random.experimental.stateless_fold_in
     base = tf.constant([settings.seed, 5], tf.int64)
     real = np.random.RandomState(0).normal(-5, 2, (4, 115, 80, 1)).astype(np.float32)
@@ -62,15 +68,23 @@ def test_one_critic_and_one_generator_step_agree(tmp_path):
     write_npz(tmp_path / "step.npz", arrays)
     run_tool(f"--check={tmp_path / 'step.npz'}")
     found = read_npz(tmp_path / "step.jax.npz")
-    losses = trainer.iterate(tf.constant(real[np.newaxis]), tf.constant(5, tf.int64))
+    losses = tf.function(trainer._generator_step)(fold(base, 1))
+    generator = trainer.generator.get_weights()
+    trainer.generator.set_weights([arrays[f"generator/{i:03d}"] for i in range(len(generator))])
+    losses |= tf.function(trainer._critic_step)(tf.constant(real), fold(base, 0))
     for name in ("wasserstein_estimate", "gradient_penalty", "critic_loss", "generator_loss"):
         assert found[name] == pytest.approx(float(losses[name]), rel=1e-4), name
-    for model in (trainer.generator, trainer.critic):
-        for name, expected in named(model.name, model.get_weights()).items():
-            # Adam's first step is the rate times the gradient's sign, but where it is nearly 0.
-            moved, other = (found[name] - arrays[name]).ravel(), (expected - arrays[name]).ravel()
-            assert np.abs(moved).max() <= 1.01e-4
-            assert np.linalg.norm(moved - other) <= 0.03 * np.linalg.norm(other), name
+    for model, weights in (("generator", generator), ("critic", trainer.critic.get_weights())):
+        optimizer = getattr(trainer, f"{model}_optimizer")
+        # Adam's moments after one step are the gradient and its square, but for a factor.
+        moments = [variable.numpy() for variable in optimizer.variables]
+        for name, expected in named(f"{model}_optimizer", moments).items():
+            distance = np.linalg.norm(found[name] - expected)
+            assert distance <= 1e-3 * np.linalg.norm(expected), name
+        for name, expected in named(model, weights).items():
+            assert np.abs(found[name] - arrays[name]).max() <= 1.01e-4
+            # The rate times the gradient's sign: it may differ where a gradient is nearly 0.
+            assert np.mean(np.abs(found[name] - expected) > 1e-5) <= 0.1, name
 
 
 def test_a_run_is_resumed_and_exports_the_same_models(tmp_path):
