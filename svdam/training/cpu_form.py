@@ -32,7 +32,8 @@ class _Convolution(keras.layers.Layer):
     """
 
     def __init__(self, layer: keras.layers.Layer):
-        super().__init__(dtype=layer.dtype_policy, autocast=False, name=f"{layer.name}_cpu")
+        # No policy of its own: Keras would round the bias on its way here.
+        super().__init__(dtype=layer.variable_dtype, autocast=False, name=f"{layer.name}_cpu")
         self.layer = layer
         self.built = True
 

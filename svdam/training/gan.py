@@ -55,7 +55,8 @@ def train_gan(
     cluster.require_equal_shares(settings.batch_size)
     trainer = _build_trainer(settings, cluster)
     if run is None:
-        return _train(settings, records, trainer, cluster, None, None)
+        with Interruption() as interruption:
+            return _train(settings, records, trainer, cluster, interruption)
     checkpoints = _checkpoints(run.folder, settings, trainer)
     iteration = checkpoints.restore()
     if settings.export:
@@ -63,11 +64,11 @@ def train_gan(
             raise InputError(f"--export: {run.folder} holds no checkpoint yet; train first")
         export(trainer, settings, run.folder)
         return {"iterations": iteration}
-    with Summaries(run.folder) as summaries:
+    with Interruption() as interruption, Summaries(run.folder) as summaries:
         watcher = GanWatcher(settings, records, trainer.generator, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)
-        metrics = _train(settings, records, trainer, cluster, checkpoints, watcher)
+        metrics = _train(settings, records, trainer, cluster, interruption, checkpoints, watcher)
     export(trainer, settings, run.folder)
     return metrics
 
@@ -85,8 +86,9 @@ def _train(
     records: Records,
     trainer: GanTrainer,
     cluster: Cluster,
-    checkpoints: Checkpoints | None,
-    watcher: GanWatcher | None,
+    interruption: Interruption,
+    checkpoints: Checkpoints | None = None,
+    watcher: GanWatcher | None = None,
 ) -> dict[str, Any]:
     """The loop. Only the chief has checkpoints and a watcher; the others follow its state."""
     step = checkpoints.step if checkpoints else tf.Variable(0, dtype=tf.int64, trainable=False)
