@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
-from svdam.audio.decoding import load_audio
+from svdam.audio.decoding import audio_blocks, load_audio, mono, resampled
 from svdam.core.validation import InputError
 
 
@@ -28,6 +29,40 @@ def test_equals_librosa(tmp_path, tone, suffix, rate):
     expected, _ = librosa.load(path, sr=22050)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def _long_sound(secs=20, rate=44100):
+    time_secs = np.arange(secs * rate) / rate
+    sweep = 0.3 * np.sin(2 * np.pi * (100 + 200 * time_secs) * time_secs)
+    return np.stack([sweep, 0.1 * np.random.RandomState(0).normal(size=len(sweep))], 1)
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac"])
+def test_blocks_join_without_a_seam(tmp_path, suffix):
+    """Several blocks, where a decoder that seeks between them errs by up to 0.2 in an MP3."""
+    path = tmp_path / f"long.{suffix}"
+    soundfile.write(path, _long_sound(), 44100)
+    whole, _ = soundfile.read(path, dtype="float32")
+    blocks = list(audio_blocks(path, 44100))
+    assert len(blocks) > 4
+    np.testing.assert_allclose(np.concatenate(blocks), whole.mean(axis=1), atol=3e-7)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_resampling_in_blocks_is_that_of_the_whole(rate):
+    samples = _long_sound(2, rate)[:, 1].astype(np.float32)
+    expected = soxr.resample(samples, rate, 22050, quality="HQ")
+    for size in (1000, 30_001):
+        blocks = [samples[start : start + size] for start in range(0, len(samples), size)]
+        found = np.concatenate(list(resampled(blocks, rate, 22050)))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_any_number_of_channels_is_averaged():
+    samples = np.random.RandomState(0).normal(size=(100, 7)).astype(np.float32)
+    for channels in (1, 2, 7):
+        expected = samples[:, :channels].astype(float).mean(axis=1)
+        np.testing.assert_allclose(mono(samples[:, :channels]), expected, atol=1e-6)
 
 
 def test_own_rate_is_not_resampled(tmp_path):

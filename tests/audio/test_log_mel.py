@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from svdam.audio.log_mel import log_mel_spectrogram, magnitude_spectrogram, mel_filterbank
+from svdam.audio.log_mel import (
+    log_mel_blocks,
+    log_mel_spectrogram,
+    magnitude_spectrogram,
+    mel_filterbank,
+)
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
 
@@ -75,6 +80,15 @@ def test_long_recordings_are_the_same_in_blocks():
         piece = samples[first * 315 : first * 315 + 1024 + 5 * 315]
         # Matrix products of other sizes may round otherwise.
         np.testing.assert_allclose(log_mel_spectrogram(piece), whole[first : first + 6], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1000, 65536, 399_999])
+def test_samples_may_come_block_by_block(size):
+    """Equal to the bit, whatever the blocks."""
+    samples = np.random.RandomState(2).normal(size=700_000).astype(np.float32)
+    blocks = [samples[start : start + size] for start in range(0, len(samples), size)]
+    found = np.concatenate(list(log_mel_blocks(blocks)))
+    np.testing.assert_array_equal(found, log_mel_spectrogram(samples))
 
 
 @pytest.mark.parametrize(("num_samples", "frames"), [(0, 0), (1023, 0), (1024, 1), (1339, 2)])

@@ -3,8 +3,11 @@
 import os
 import signal
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from small_corpora import write_tone
 
 from svdam.data.song_worker import SongWorker, WorkerPool
@@ -24,7 +27,7 @@ def task(tmp_path):
 
 @pytest.fixture
 def worker():
-    worker = SongWorker(song_timeout_secs=20)
+    worker = SongWorker(song_timeout_secs=60)
     yield worker
     worker.close()
 
@@ -67,3 +70,21 @@ def test_a_pool_keeps_the_order_and_survives_bad_songs(task, tmp_path):
     pool.close()
     assert [done.id for done, _ in results] == ["0", "1", "bad", "2", "3", "4"]
     assert [reason is None for _, reason in results] == [True, True, False, True, True, True]
+
+
+def test_a_long_recording_needs_little_more_than_its_log_mel(worker, task, tmp_path):
+    """An hour: 80 MB of log-mel, but 318 MB of samples, which are never there at once."""
+    path = tmp_path / "hour.flac"
+    with soundfile.SoundFile(path, "w", 8000, 1) as stream:
+        for _ in range(60):
+            stream.write(np.random.RandomState(0).randint(-99, 99, 480_000).astype(np.int16))
+    assert worker.prepare(task("short")) is None
+    before = _peak_megabytes(worker)
+    assert worker.prepare(task("hour", str(path))) is None
+    assert os.path.getsize(task("hour").piece) > 80e6
+    assert _peak_megabytes(worker) - before < 160
+
+
+def _peak_megabytes(worker) -> float:
+    status = Path(f"/proc/{worker._process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1000

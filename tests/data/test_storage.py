@@ -20,6 +20,7 @@ import pytest
 
 from svdam.core.validation import InputError
 from svdam.data import storage
+from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,21 +166,8 @@ def test_without_room_for_copies_excerpts_are_read_remotely(
 
 
 def test_audio_is_read_over_http(web, records, tmp_path):
-    flags = [f"--output={tmp_path}", "--dataset=jamendo", f"--data_dir={web}"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "svdam.prepare_data",
-            *flags,
-            "--shard_megabytes=0.1",
-            "--num_workers=1",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    options = dict(output=str(tmp_path), dataset="jamendo", data_dir=web)
+    prepare_data(PrepareSettings(**options, shard_megabytes=0.1, num_workers=1))
     assert open_records(tmp_path).fingerprint == records.fingerprint
 
 
