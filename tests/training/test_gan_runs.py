@@ -20,7 +20,7 @@ from svdam.training.checkpoints import Checkpoints
 from svdam.training.gan import train_gan
 from svdam.training.settings import GanSettings
 
-FLAGS = ("--num_iterations=14", "--checkpoint_every=1")
+FLAGS = ("--num_iterations=24", "--checkpoint_every=1")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_killed_and_interrupted_it_ends_with_the_same_weights(records, undisturb
         before = last_saved(folder)
         process = start(records, folder, *FLAGS)
         wait_for(lambda b=before: last_saved(folder) > b, process)
-        time.sleep(rng.uniform(0, 0.5))  # While it computes, or writes a checkpoint.
+        time.sleep(rng.uniform(0, 0.3))  # While it computes, or writes a checkpoint.
         process.kill()
         process.communicate()
     before, events = last_saved(folder), set(folder.glob("events.*"))
@@ -76,12 +76,12 @@ def test_killed_and_interrupted_it_ends_with_the_same_weights(records, undisturb
     process.send_signal(signal.SIGTERM)
     status, output = finish(process)
     assert status == 128 + signal.SIGINT and "run the same command again to go on" in output
-    assert before < last_saved(folder) < 14
+    assert before < last_saved(folder) < 24
     status, output = finish(start(records, folder, *FLAGS))
     assert status == 0, output
     assert_same_weights(folder, undisturbed)
     names = {path.name.split(".")[0] for path in (folder / "checkpoints").glob("ckpt-*")}
-    assert names == {"ckpt-12", "ckpt-13", "ckpt-14"}  # Leftovers of the kills are gone.
+    assert names == {"ckpt-22", "ckpt-23", "ckpt-24"}  # Leftovers of the kills are gone.
 
 
 def test_other_settings_are_refused_by_name(records, undisturbed):
@@ -101,7 +101,7 @@ def test_export_writes_the_last_checkpoint(records, undisturbed, tmp_path):
     data = open_records(records)
     facts = {"records_fingerprint": data.fingerprint}
     with start_run(settings.output, "train_gan", settings, facts) as run:
-        assert train_gan(settings, data, run) == {"iterations": 14}
+        assert train_gan(settings, data, run) == {"iterations": 24}
     assert_same_weights(tmp_path / "gan", undisturbed)
 
 
