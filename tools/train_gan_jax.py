@@ -28,6 +28,7 @@ import numpy as np
 
 from svdam.core.commands import run_command
 from svdam.core.config import LATENT_SIZE
+from svdam.core.interruption import Interruption
 from svdam.core.npz import read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import start_run
@@ -38,7 +39,6 @@ from svdam.data.records import open_records
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
 from svdam.models.saving import save_model
-from svdam.training.interruption import Interruption
 from svdam.training.settings import GanSettings
 
 _STATE = "jax_state.npz"

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from svdam.core.distribution import is_chief
 from svdam.core.files import atomic_path
+from svdam.core.interruption import Interruption
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
@@ -127,9 +128,12 @@ def _search_chunks(
     done = np.array([path.exists() for path in chunks], np.int64)
     done = Replicas(strategy).agreed(done)
     total = num_steps * len(latents)
-    with progress(total=total, description="activation maximization", unit="step") as bar:
+    with (
+        Interruption() as interruption,
+        progress(total=total, description="activation maximization", unit="step") as bar,
+    ):
         for (path, chunk), is_done in zip(chunks.items(), done, strict=True):
-            show = functools.partial(_show, bar, chunk, num_steps, len(latents))
+            show = functools.partial(_show, bar, interruption, chunk, num_steps, len(latents))
             if is_done:
                 show(num_steps)
                 continue
@@ -146,8 +150,11 @@ def _search_chunks(
                 _save_chunk(path, result)
 
 
-def _show(bar: Any, chunk: slice, num_steps: int, count: int, steps: int) -> None:
-    """Moves the progress bar by ``steps`` of a chunk; every latent counts."""
+def _show(
+    bar: Any, interruption: Interruption, chunk: slice, num_steps: int, count: int, steps: int
+) -> None:
+    """Moves the progress bar by ``steps`` of a chunk; every latent counts. Stops on Ctrl-C."""
+    interruption.raise_if_requested()
     size = chunk.stop - chunk.start
     bar.update(steps * size)
     step = (bar.n - chunk.start * num_steps) // size

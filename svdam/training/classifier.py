@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from svdam.core.interruption import Interruption
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
@@ -25,7 +26,6 @@ from svdam.models.fully_convolutional import FramePredictor, singing_probability
 from svdam.models.loading import load_model
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
-from svdam.training.interruption import Interruption
 from svdam.training.settings import ClassifierSettings
 
 _SHOWN_EXCERPTS = 8

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from svdam.core.interruption import Interruption
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
@@ -20,7 +21,6 @@ from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cluster import Cluster
 from svdam.training.gan_watching import GanWatcher
-from svdam.training.interruption import Interruption
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
 

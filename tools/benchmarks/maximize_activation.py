@@ -36,8 +36,9 @@ def main():
     parser.add_argument("what", choices=[*MEASUREMENTS, "run-as-released"])
     parser.add_argument("--classifier")
     parser.add_argument("--generator")
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, help="default: 3; released: 20")
     arguments = parser.parse_args()
+    arguments.turns = arguments.turns or (20 if arguments.what == "released" else 3)
     if arguments.what == "run-as-released":
         run_as_released(arguments)
     else:
@@ -214,7 +215,7 @@ def measure_released(arguments):
     given = {name: getattr(arguments, name) for name in ("classifier", "generator")}
     command += [f"--{name}={path}" for name, path in given.items() if path]
     released, ours = [], []
-    for turn in range(max(20, arguments.turns)):
+    for turn in range(arguments.turns):
         began = time.perf_counter()
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         loop = float(output.split()[-1])

@@ -1,17 +1,23 @@
 """Stopping a long run politely: the work at hand is finished and saved first."""
 
 import signal
+import threading
 from types import FrameType
 
 
 class Interruption:
-    """Context in which SIGINT and SIGTERM only set `signal`; a second one acts as usual."""
+    """Context in which SIGINT and SIGTERM only set `signal`; a second one acts as usual.
+
+    Outside the main thread, where Python delivers no signals, it does nothing.
+    """
 
     def __init__(self):
         self.signal: int | None = None
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> "Interruption":
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._note)
         return self
