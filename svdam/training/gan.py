@@ -97,7 +97,6 @@ def _train(
     if watcher and iteration == 0:
         metrics.update(watcher.samples(0))
     with (
-        Interruption() as interruption,
         Prefetched(_batches(settings, records, iteration)) as batches,
         progress(
             total=settings.num_iterations, initial=iteration, description="GAN", unit="it"
