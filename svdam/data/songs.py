@@ -159,8 +159,8 @@ def _analyse(blocks: Iterator[np.ndarray], task: SongTask, front_end: FrontEnd) 
 
 
 def write_piece(task: SongTask, example: EncodedExample) -> None:
-    """Writes a song's record as a TFRecord file of its own."""
-    with storage.writing(task.piece) as stream:
+    """Writes a song's record as a TFRecord file of its own, until a shard takes it."""
+    with storage.writing(task.piece, durable=False) as stream:
         write_record(stream, example.parts, example.length)
 
 

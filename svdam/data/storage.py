@@ -167,8 +167,19 @@ def walk(folder: str | os.PathLike) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
-    """Opens a file for writing bytes; it appears, whole, only if the block succeeds."""
+def writing(path: str | os.PathLike, durable: bool = True) -> Iterator[IO[bytes]]:
+    """Opens a file for writing bytes; it appears, whole, only if the block succeeds.
+
+    Args:
+        path: Where to.
+        durable: Whether to wait until a local disk has it, as for results. Without, a file is
+            whole unless the machine itself stops within seconds: for what has checksums and can be
+            made again.
+    """
+    if not is_remote(path) and not durable:
+        with _replacing(str(path)) as stream:
+            yield stream
+        return
     if not is_remote(path):
         with atomic_path(path) as temporary, open(temporary, "wb") as stream:
             yield stream
@@ -182,6 +193,21 @@ def writing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
             gfile = _gfile(path)
             gfile.makedirs(str(path).rsplit("/", 1)[0])
             gfile.copy(local, str(path), overwrite=True)
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[IO[bytes]]:
+    folder, name = os.path.split(path)
+    os.makedirs(folder or ".", exist_ok=True)
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}.partial")
+    try:
+        with open(temporary, "wb") as stream:
+            yield stream
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 @contextlib.contextmanager

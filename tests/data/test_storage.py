@@ -26,13 +26,14 @@ from svdam.data.records import open_records
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_writing_leaves_nothing_half_written(tmp_path):
+@pytest.mark.parametrize("durable", [True, False])
+def test_writing_leaves_nothing_half_written(tmp_path, durable):
     path = str(tmp_path / "deep" / "file")
-    with pytest.raises(RuntimeError), storage.writing(path) as stream:
+    with pytest.raises(RuntimeError), storage.writing(path, durable) as stream:
         stream.write(b"half")
         raise RuntimeError
     assert not list((tmp_path / "deep").iterdir())
-    with storage.writing(path) as stream:
+    with storage.writing(path, durable) as stream:
         stream.write(b"whole")
     assert storage.read_bytes(path) == b"whole" and storage.read_range(path, 1, 3) == b"hol"
 
