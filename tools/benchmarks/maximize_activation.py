@@ -122,7 +122,7 @@ def measure_step(arguments, sizes=(150,)):
     shares = {size: [] for size in sizes}
     for turn in range(arguments.turns):
         for size, search in searches.items():
-            num_steps = max(1, 150 // size)
+            num_steps = max(4, 300 // size)
             before = rate()
             clock = (time.perf_counter(), time.process_time())
             search(num_steps)
@@ -210,7 +210,9 @@ def run_as_released(arguments):
 
 def measure_released(arguments):
     """The whole grid: one batch, against a process for each of its 1350 runs."""
-    search = searcher(models(arguments), SEEDS)
+    from svdam.explain.grid import LARGEST_CHUNK
+
+    search = searcher(models(arguments), LARGEST_CHUNK)
     command = [sys.executable, __file__, "run-as-released"]
     given = {name: getattr(arguments, name) for name in ("classifier", "generator")}
     command += [f"--{name}={path}" for name, path in given.items() if path]
@@ -222,7 +224,7 @@ def measure_released(arguments):
         start_up = time.perf_counter() - began - loop
         # A run of the grid takes 533 steps on average.
         released.append(start_up + loop / RUN_STEPS * np.mean(GRID_STEPS))
-        ours.append(seconds_a_step(search, 4) / SEEDS)
+        ours.append(seconds_a_step(search, 4) / LARGEST_CHUNK)
         grid = PAIRS * SEEDS * max(GRID_STEPS) * np.median(ours)
         theirs = np.median(released) * PAIRS * SEEDS * len(GRID_STEPS)
         print(
