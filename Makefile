@@ -1,5 +1,9 @@
 # make demo    installs what is needed into .venv and runs everything on a built-in corpus
 # make test    runs the tests
+# make test-newest  runs them on the newest TensorFlow, in an environment of its own
+# make lint    checks style and types
+# make docs    builds the documentation into site/
+# make package builds wheel and source distribution, and tries the wheel in an empty environment
 # make test-browser  opens the report and TensorBoard in headless Chromium; says what is missing
 # PYTHON=...   chooses the interpreter (3.11 or 3.12)
 
@@ -9,8 +13,10 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs_installed
+NEWEST := build/newest
 
-.PHONY: demo demo-train test test-browser lint install clean
+.PHONY: demo demo-train test test-newest test-browser lint docs package install clean
 
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
@@ -27,6 +33,12 @@ demo-train: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest
 
+# The newest TensorFlow and NumPy, where tensorflow-io does not load; tests that need it are skipped.
+test-newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade $(shell $(PYTHON) tools/newest_packages.py)
+	$(NEWEST)/bin/python -m pytest
+
 # Screenshots go to build/browser. With SVDAM_RUNS=runs/demo it looks at runs that exist.
 test-browser: $(INSTALLED)
 	$(RUN) -m pytest -o python_files='browse_*.py' -o timeout=900 tests/browser
@@ -34,6 +46,13 @@ test-browser: $(INSTALLED)
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/mkdocs build --strict
+
+package: $(INSTALLED)
+	$(RUN) tools/check_package.py
 
 install: $(INSTALLED)
 
@@ -42,6 +61,10 @@ $(INSTALLED): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 clean:

@@ -14,6 +14,16 @@ TEST_PACKAGES = [
     "hypothesis>=6.100",
     "moto[server,s3]>=5",
     "ruff>=0.6",
+    "mypy>=1.15",
+    "build>=1.2",
+    # docs/tour.ipynb is executed.
+    "nbclient>=0.10",
+    "ipykernel>=6.29",
+]
+DOCS_PACKAGES = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.27",
 ]
 
 setup(
@@ -45,9 +55,8 @@ setup(
         "matplotlib>=3.8",
         "tqdm>=4.66",
     ],
-    extras_require={"test": TEST_PACKAGES},
+    extras_require={"test": TEST_PACKAGES, "docs": DOCS_PACKAGES},
     classifiers=[
-        "License :: OSI Approved :: MIT License",
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",

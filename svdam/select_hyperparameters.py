@@ -26,19 +26,21 @@ def main() -> None:
     select_hyperparameters(
         settings,
         _realism(settings) if wanted else None,
-        _activations(settings) if settings.distance_layer else None,
+        _activations(settings.responses, settings.distance_layer)
+        if settings.distance_layer
+        else None,
     )
 
 
-def _activations(settings: SelectionSettings) -> Callable[[np.ndarray], np.ndarray]:
-    """Units of --distance_layer in the classifier of --responses."""
+def _activations(folder: str, layer: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Units of a layer of the classifier whose real responses are in ``folder``."""
     from svdam.core.runs import open_run
     from svdam.explain.realism import layer_units
     from svdam.models.loading import load_model
 
-    responses = open_run(settings.responses, "collect_responses", "responses").settings
+    responses = open_run(folder, "collect_responses", "responses").settings
     classifier = load_model(responses["classifier"], "classifier")
-    return functools.partial(layer_units, classifier, settings.distance_layer)
+    return functools.partial(layer_units, classifier, layer)
 
 
 def _realism(settings: SelectionSettings) -> Callable:
@@ -53,7 +55,7 @@ def _realism(settings: SelectionSettings) -> Callable:
 
     def measure(examples: np.ndarray):
         return measure_realism(
-            examples, _real_batches(responses), critic, classifier, settings.nearest_layer
+            examples, _real_batches(responses), critic, classifier, settings.nearest_layer or ""
         )
 
     return measure

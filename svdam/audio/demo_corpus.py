@@ -134,7 +134,8 @@ def render_song(
     rate = 24000 if sample_rate == 48000 else 22050
     plan = composition.draw_plan(song_secs, style, rng)
     num_samples = round(song_secs * rate)
-    sung, segments = np.zeros((num_samples, 2)), ()
+    sung: np.ndarray = np.zeros((num_samples, 2))
+    segments: tuple[tuple[float, float], ...] = ()
     if sings:
         voice_kind = (
             voice_kind or arrangement.VOICE_KINDS[rng.integers(len(arrangement.VOICE_KINDS))]

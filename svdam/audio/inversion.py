@@ -13,6 +13,7 @@ their measured errors on real recordings.
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -35,7 +36,7 @@ def log_mel_to_audio(
     log_mel: np.ndarray,
     num_iterations: int = GRIFFIN_LIM_ITERATIONS,
     front_end: FrontEnd = FRONT_END,
-    **options,
+    **options: Any,
 ) -> np.ndarray:
     """Resynthesises one log-mel spectrogram.
 

@@ -51,12 +51,12 @@ def mel_filterbank(front_end: FrontEnd = FRONT_END) -> np.ndarray:
     return filterbank
 
 
-def hz_to_mel(hz: np.ndarray | float) -> np.ndarray | float:
+def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
     """Frequency in hertz as mel = 1127 ln(1 + f / 700)."""
     return 1127 * np.log1p(np.asarray(hz) / 700)
 
 
-def mel_to_hz(mel: np.ndarray | float) -> np.ndarray | float:
+def mel_to_hz(mel: np.ndarray | float) -> np.ndarray:
     """The inverse of `hz_to_mel`."""
     return 700 * np.expm1(np.asarray(mel) / 1127)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # fmt: off
-SPEECH_FORMANTS = {
+SPEECH_FORMANTS: dict[str, dict[str, tuple[float, ...]]] = {
     "man": {
         "i": (342, 2322, 3000), "I": (427, 2034, 2684), "e": (476, 2089, 2691),
         "E": (580, 1799, 2605), "ae": (588, 1952, 2601), "a": (768, 1333, 2522),
@@ -32,7 +32,7 @@ SPEECH_FORMANTS = {
 }
 """F1, F2, F3 in Hz of spoken vowels."""
 
-SUNG_FORMANTS = {
+SUNG_FORMANTS: dict[str, dict[str, tuple[float, ...]]] = {
     "bass": {
         "a": (600, 1040, 2250, 2450, 2750), "e": (400, 1620, 2400, 2800, 3100),
         "i": (250, 1750, 2600, 3050, 3340), "o": (400, 750, 2400, 2600, 2900),
@@ -222,7 +222,7 @@ def write_lyrics(
                 groups.append([note])
         syllables = []
         for notes in groups:
-            sung = (str(rng.choice(vowels)),)
+            sung: tuple[str, ...] = (str(rng.choice(vowels)),)
             if len(vowels) > 5 and rng.random() < 0.3:
                 sung = _DIPHTHONGS[rng.integers(len(_DIPHTHONGS))]
             coda = _CODAS[rng.integers(len(_CODAS))] if notes[-1][1] - notes[0][0] > 0.22 else ""

@@ -251,7 +251,8 @@ def play_pad(
         time = np.arange(length) / rate
         ends = np.minimum(time / attack_secs, 1) * np.clip((time[-1] - time) / 0.25, 0, 1)
         f0_hz = float(midi_to_hz(note.pitch))
-        table = tables[max(np.searchsorted(counts, 0.48 * rate / f0_hz, side="right") - 1, 0)]
+        richest = int(np.searchsorted(counts, 0.48 * rate / f0_hz, side="right")) - 1
+        table = tables[max(richest, 0)]
         for channel in range(2):
             cycles = f0_hz * (1 + rng.normal(0, 0.002)) * time + rng.random()
             cycles += (

@@ -43,7 +43,7 @@ def atomic_path(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
     """Opens ``path`` for writing; it appears, whole, only if the block succeeds."""
-    options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with atomic_path(path) as temporary, open(temporary, mode, **options) as stream:
         yield stream
         stream.flush()

@@ -149,21 +149,21 @@ def define_flags(settings_class: type[Settings]) -> None:
     hints = typing.get_type_hints(settings_class)
     for field in dataclasses.fields(settings_class):
         kind, _ = _value_type(hints[field.name])
-        help_text = field.metadata["help"]
+        help_text, initial = field.metadata["help"], typing.cast(Any, field.default)
         if typing.get_origin(kind) is tuple:
-            default = [str(item) for item in field.default]
-            flags.DEFINE_list(field.name, default, f"{help_text} Separated by commas.")
+            texts = [str(item) for item in initial]
+            flags.DEFINE_list(field.name, texts, f"{help_text} Separated by commas.")
         elif kind is bool:
-            flags.DEFINE_boolean(field.name, field.default, help_text)
+            flags.DEFINE_boolean(field.name, initial, help_text)
         elif field.metadata["choices"] and kind is str:
-            flags.DEFINE_enum(field.name, field.default, list(field.metadata["choices"]), help_text)
+            flags.DEFINE_enum(field.name, initial, list(field.metadata["choices"]), help_text)
         else:
-            define = {
+            define: dict[Any, Any] = {
                 int: flags.DEFINE_integer,
                 float: flags.DEFINE_float,
                 str: flags.DEFINE_string,
             }
-            define[kind](field.name, field.default, help_text)
+            define[kind](field.name, initial, help_text)
 
 
 def settings_from_flags(settings_class: type[Settings]) -> Any:

@@ -19,6 +19,7 @@ from svdam.core.config import RESPONSE_SPACING
 from svdam.core.validation import InputError
 from svdam.data.places import excerpt_places, numbered_clips, require_positive
 from svdam.data.records import Records, SongEntry
+from svdam.data.spectra import SpectrumRecords
 
 
 class Augmentation(Protocol):
@@ -76,7 +77,7 @@ def clip_batches(
 
 
 def labelled_batches(
-    records: Records,
+    records: Records | SpectrumRecords,
     *,
     batch_size: int,
     seed: int,
@@ -87,7 +88,8 @@ def labelled_batches(
     """Excerpts around any frame of labelled songs, for the classifier (Section 3.1).
 
     Args:
-        records: Where from; songs without labels are left out.
+        records: Where from; songs without labels are left out. Their spectra, where an
+            augmentation works on spectra.
         batch_size: Excerpts of a batch.
         seed: Names the order, and the augmentation's draws.
         start: Number of the first batch.

@@ -10,6 +10,7 @@ import numpy as np
 from svdam.core.validation import InputError
 from svdam.data.records import Records, SongEntry
 from svdam.data.sampling import shuffled_items
+from svdam.data.spectra import SpectrumRecords
 
 
 class ExcerptPlaces:
@@ -82,7 +83,7 @@ def numbered_clips(
 
 
 def excerpt_places(
-    records: Records,
+    records: Records | SpectrumRecords,
     split: str,
     songs: list[SongEntry],
     starts: Callable[[SongEntry], range | np.ndarray],

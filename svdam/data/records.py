@@ -75,7 +75,7 @@ class Records:
         std: (mels,) float64 standard deviation (ddof 1) of the same frames.
     """
 
-    def __init__(self, folder: str | Path, manifest: dict[str, Any]):
+    def __init__(self, folder: str | os.PathLike, manifest: dict[str, Any]):
         self.folder = folder
         self.manifest = manifest
         self.front_end = FrontEnd(**manifest["front_end"])

@@ -7,6 +7,8 @@ each round adds a hash of one half to the other, which can be undone, so no two 
 Indices that fall outside the range are sent through again until they fall inside (cycle walking).
 """
 
+from typing import Any
+
 import numpy as np
 
 _ROUNDS = 8
@@ -45,7 +47,7 @@ def _permute(values: np.ndarray, keys: np.ndarray, half_bits: int) -> np.ndarray
     return (left << shift) | right
 
 
-def _mix(values: np.ndarray) -> np.ndarray:
+def _mix(values: np.ndarray | np.uint64) -> Any:
     """The finaliser of splitmix64: spreads every bit over all 64 bits. Overflow is meant."""
     with np.errstate(over="ignore"):
         values = values + np.uint64(0x9E3779B97F4A7C15)

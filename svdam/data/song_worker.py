@@ -24,6 +24,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import svdam
 from svdam.core.validation import InputError, one_line
@@ -43,7 +44,7 @@ class SongWorker:
     def __init__(self, song_timeout_secs: float, decoder: str = DECODERS[0]):
         self._timeout_secs = song_timeout_secs
         self._decoder = decoder
-        self._process: subprocess.Popen | None = None
+        self._process: Any = None  # A subprocess.Popen with both pipes, while there is one.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
 
     def prepare(self, task: SongTask) -> str | None:

@@ -76,8 +76,10 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
     Raises:
         InputError: If the audio or the labels cannot be used, naming the file.
     """
-    labels_content = storage.read_bytes(task.labels) if task.labels else None
-    segments = parse_labels(labels_content, task.labels) if task.labels else None
+    labels_content = segments = None
+    if task.labels:
+        labels_content = storage.read_bytes(task.labels)
+        segments = parse_labels(labels_content, task.labels)
     with storage.local_copy(task.audio) as path:
         audio_sha256 = file_sha256(str(path))
         try:
@@ -146,8 +148,8 @@ def _analyse(blocks: Iterator[np.ndarray], task: SongTask, front_end: FrontEnd) 
 
     for frames in log_mel_blocks(counted(), front_end):
         stored = np.ascontiguousarray(frames, DTYPES[task.dtype])
-        log_mel += memoryview(stored).cast("B")
-        checksum = zlib.crc32(stored, checksum)
+        log_mel += stored.data.cast("B")
+        checksum = zlib.crc32(stored.data, checksum)
         statistics = statistics.merge(band_statistics(stored))
         if len(log_mel) > MAX_EXAMPLE_BYTES:
             hours = num_samples / front_end.sample_rate / 3600
@@ -178,8 +180,6 @@ def song_fingerprint(
 def file_sha256(path: str) -> str:
     """SHA-256 of a file's content, local or remote."""
     with storage.open_for_reading(path) as stream:
-        if not storage.is_remote(path):
-            return hashlib.file_digest(stream, "sha256").hexdigest()
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):
             digest.update(block)

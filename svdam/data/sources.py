@@ -104,7 +104,8 @@ def songs_of_lists(
         InputError: If a required list is missing, or a name is in two lists: such a song would be
             tested on what the classifier learnt.
     """
-    songs, skipped = [], []
+    songs: list[SourceSong] = []
+    skipped: list[SkippedSong] = []
     seen: dict[str, tuple[str, str]] = {}
     for split in SPLITS:
         path = storage.join(lists_folder, split)
@@ -124,7 +125,10 @@ def songs_of_lists(
                 continue
             seen[name] = split, place
             found = find_song(name, split, place)
-            (songs if isinstance(found, SourceSong) else skipped).append(found)
+            if isinstance(found, SourceSong):
+                songs.append(found)
+            else:
+                skipped.append(found)
     return SourceListing(songs, skipped)
 
 

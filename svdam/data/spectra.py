@@ -155,7 +155,7 @@ def _data_set_folder(records: Records) -> str:
     settings = PrepareSettings(**read_json(path)["settings"])
     if settings.dataset == "builtin":
         return str(rendered_corpus(settings))
-    return settings.data_dir
+    return str(settings.data_dir)
 
 
 def _key(song: SongEntry) -> str:

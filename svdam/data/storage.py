@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -153,11 +153,12 @@ def list_names(folder: str | os.PathLike) -> list[str]:
 
 def walk(folder: str | os.PathLike) -> Iterator[str]:
     """Paths of all files below a folder, relative to it, with ``/``, sorted within each folder."""
+    visits: Iterable[tuple[str, list[str], list[str]]]
     if is_remote(folder):
         with _errors_named(folder):
             visits = list(_gfile(folder).walk(str(folder)))
     else:
-        visits = os.walk(folder)
+        visits = os.walk(os.fspath(folder))
     root = str(folder).rstrip("/")
     for place, folders, names in visits:
         folders.sort()

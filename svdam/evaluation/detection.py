@@ -75,7 +75,7 @@ def evaluate(
     else:
         best = int(np.searchsorted(thresholds, threshold))
     auroc = _areas_under_roc(counts, scores)
-    result = {name: values[:, best] for name, values in scores.items()}
+    result: dict[str, Any] = {name: values[:, best] for name, values in scores.items()}
     if pooled:
         result = {name: float(values[0]) for name, values in result.items()}
     return {"threshold": float(thresholds[best]), **result, "auroc": auroc[0] if pooled else auroc}
@@ -195,7 +195,7 @@ def _areas_under_roc(counts: np.ndarray, scores: dict[str, np.ndarray]) -> list[
     """AUROC of every row of ``counts``; None, with a warning, where one class is missing."""
     num_singing = counts[:, 0, 0] + counts[:, 3, 0]
     num_other = counts[:, 1, 0] + counts[:, 2, 0]
-    areas = []
+    areas: list[float | None] = []
     for row, (singing, other) in enumerate(zip(num_singing, num_other, strict=True)):
         if not singing or not other:
             found = "singing" if singing else "no singing"

@@ -3,7 +3,9 @@
 import csv
 import dataclasses
 import os
+import typing
 from collections.abc import Sequence
+from typing import Any
 
 from svdam.core.files import atomic_write
 from svdam.core.validation import InputError
@@ -76,12 +78,14 @@ def read_ranking(path: str | os.PathLike) -> tuple[Ranking, dict[int, tuple]]:
     Raises:
         InputError: If the file is missing, or a line is not what `write_ranking` writes.
     """
-    rows, settings, shared = [], {}, {}
+    rows: list[RankedConfiguration] = []
+    settings: dict[int, tuple] = {}
+    shared: dict[str, Any] = {}
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             for line, record in enumerate(csv.DictReader(stream), 2):
                 try:
-                    row = _parse(RankedConfiguration, record)
+                    row = _parse(record)
                     rate, weight, steps = (record[name] for name in SETTING_COLUMNS)
                     settings[row.index] = float(rate), float(weight), int(steps)
                     shared = {name: _number(record[name]) for name in _SHARED}
@@ -99,10 +103,9 @@ def read_ranking(path: str | os.PathLike) -> tuple[Ranking, dict[int, tuple]]:
     return Ranking(rows=tuple(rows), warnings=(), **shared), settings
 
 
-def _parse(kind: type, record: dict[str, str]) -> RankedConfiguration:
-    return kind(
-        **{field.name: field.type(record[field.name]) for field in dataclasses.fields(kind)}
-    )
+def _parse(record: dict[str, str]) -> RankedConfiguration:
+    kinds = typing.get_type_hints(RankedConfiguration)
+    return RankedConfiguration(**{name: kind(record[name]) for name, kind in kinds.items()})
 
 
 def _number(text: str) -> int | float:

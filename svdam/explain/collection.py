@@ -9,7 +9,7 @@ because TensorFlow keeps all its processors busy anyway.
 
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -34,8 +34,13 @@ _PART_EXCERPTS = 256  # At least; parts end with a song.
 class Song(Protocol):
     """What is asked of a song; `svdam.data.records.SongEntry` has it."""
 
-    id: str
-    num_frames: int
+    @property
+    def id(self) -> str:
+        """Its name."""
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of its log-mel spectrogram."""
 
 
 class SongRecords(Protocol):
@@ -43,10 +48,10 @@ class SongRecords(Protocol):
 
     front_end: FrontEnd
 
-    def songs(self, split: str | None = None) -> list[Song]:
+    def songs(self, split: str | None = None) -> Sequence[Song]:
         """The songs of a split, in a fixed order."""
 
-    def log_mel(self, song: Song) -> np.ndarray:
+    def log_mel(self, song: Any) -> np.ndarray:
         """(frames, mels) float32."""
 
 
@@ -128,7 +133,8 @@ def plan_parts(
     Returns:
         The parts; together they hold every song once, in order.
     """
-    parts, first, held = [], 0, 0
+    parts: list[Part] = []
+    first = held = 0
     for index, frames in enumerate(num_frames):
         held += len(excerpt_starts(frames, excerpt_frames, spacing))
         if held >= part_excerpts or index == len(num_frames) - 1:
@@ -283,7 +289,7 @@ def _batches(
 
 
 def _top_excerpts(
-    records: SongRecords, songs: list[Song], columns: dict[str, np.ndarray], order: np.ndarray
+    records: SongRecords, songs: Sequence[Song], columns: dict[str, np.ndarray], order: np.ndarray
 ) -> TopExcerpts:
     """Reads the excerpts at positions ``order``, each song once."""
     length = records.front_end.excerpt_frames
@@ -298,7 +304,7 @@ def _top_excerpts(
 
 
 def _require_finite(
-    responses: np.ndarray, song: np.ndarray, first_frame: np.ndarray, songs: list[Song]
+    responses: np.ndarray, song: np.ndarray, first_frame: np.ndarray, songs: Sequence[Song]
 ) -> None:
     (bad,) = np.nonzero(~np.isfinite(responses))
     if len(bad):

@@ -45,7 +45,7 @@ class Realism:
         for name in ("critic_scores", "nearest_distances"):
             values = getattr(self, name)
             if values is not None and len(values) >= 3:
-                correlation = rank_correlation(values, distances)
+                correlation = rank_correlation(values, np.asarray(distances))
                 if np.isfinite(correlation):
                     found[name] = correlation
         return found

@@ -19,7 +19,7 @@ class Replicas:
         """``strategy``: None for the one that is in scope, by default one device."""
         self._strategy = strategy or tf.distribute.get_strategy()
         self._count = self._strategy.num_replicas_in_sync
-        ids = self._distributed(lambda replica: np.int64(replica))
+        ids = self._distributed(lambda replica: np.array(replica, np.int64))
         self._first = int(min(self.local(ids)))  # Of this process, among all replicas.
         self._is_one_process = len(self.local(ids)) == self._count
 

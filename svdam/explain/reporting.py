@@ -172,8 +172,9 @@ def _positions(grid: AMResults, ranking: Ranking, values: dict[int, tuple]) -> l
     positions = []
     for row in ranking.rows:
         position = known.get(values[row.index])
-        mean = grid.responses[position].mean() if position is not None else np.nan
-        if not np.isclose(mean, row.mean, rtol=1e-4, atol=1e-4):
+        if position is None or not np.isclose(
+            grid.responses[position].mean(), row.mean, rtol=1e-4, atol=1e-4
+        ):
             raise InputError(
                 f"--selection: ranks {row.name}, which --grid does not hold with these responses; "
                 "run select_hyperparameters on this grid"

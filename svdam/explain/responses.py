@@ -50,7 +50,8 @@ def parse_response(text: str) -> tuple[Term, ...]:
     Raises:
         InputError: Naming the place that does not parse.
     """
-    terms, position = [], 0
+    terms: list[Term] = []
+    position = 0
     while position < len(text):
         match = _TERM.match(text, position)
         if not match or (terms and not match["sign"]):

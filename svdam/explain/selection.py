@@ -162,9 +162,11 @@ def _layer_responses(
     results: AMResults,
     kept: list[int],
     count: int,
-    activations: Callable[[np.ndarray], np.ndarray],
+    activations: Callable[[np.ndarray], np.ndarray] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Units (C, N, n) of the examples and (count, n) of the most extreme real excerpts."""
+    if activations is None:
+        raise ValueError("activations: needed with distance_layer")
     top = responses.highest if results.direction == "max" else responses.lowest
     if len(top.excerpts) < count:
         raise InputError(

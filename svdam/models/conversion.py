@@ -90,7 +90,7 @@ def convert(settings: ConversionSettings) -> list[str]:
     else:
         model, differences = _from_lasagne(settings)
     lines = _verified(differences)
-    with atomic_path(settings.output) as temporary:
+    with atomic_path(_given(settings.output)) as temporary:
         model.save(temporary)
     name = "generator" if model.input_shape[1:] == (LATENT_SIZE,) else "SVDNet"
     lines.append(f"{settings.output}: {name} with {model.count_params():,} parameters")
@@ -101,21 +101,21 @@ def convert(settings: ConversionSettings) -> list[str]:
 
 def _from_lasagne(settings: ConversionSettings) -> tuple[keras.Model, dict[str, float]]:
     _require_statistics(settings)
-    model = load_lasagne_npz(settings.input, settings.meanstd)
+    model = load_lasagne_npz(_given(settings.input), settings.meanstd)
     if not settings.verify:
         return model, {}
     excerpts, standardised = _random_excerpts(settings, settings.meanstd)
-    parameters = read_lasagne_parameters(settings.input)
+    parameters = read_lasagne_parameters(_given(settings.input))
     expected = reference.lasagne_forward(parameters, standardised)
     return model, _differences(_activations(model, expected, excerpts), expected)
 
 
 def _from_tf1(settings: ConversionSettings) -> tuple[keras.Model, dict[str, float]]:
-    variables, _ = read_tf1_variables(settings.tf1_checkpoint)
+    variables, _ = read_tf1_variables(_given(settings.tf1_checkpoint))
     is_generator = any(name.startswith("gen/") for name in variables)
     if not is_generator:
         _require_statistics(settings)
-    model = load_tf1_checkpoint(settings.tf1_checkpoint, settings.meanstd)
+    model = load_tf1_checkpoint(_given(settings.tf1_checkpoint), settings.meanstd)
     if not settings.verify:
         return model, {}
     if is_generator:
@@ -129,9 +129,10 @@ def _from_tf1(settings: ConversionSettings) -> tuple[keras.Model, dict[str, floa
 
 
 def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
-    if not os.path.isfile(settings.input):
-        raise InputError(f"--input: {settings.input}: no such file; expected a .keras file")
-    model = load_model(settings.input, "input")
+    path = _given(settings.input)
+    if not os.path.isfile(path):
+        raise InputError(f"--input: {path}: no such file; expected a .keras file")
+    model = load_model(path, "input")
     parameters, mean, std = to_lasagne(model)
     lines = []
     if settings.verify:
@@ -139,7 +140,7 @@ def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
         standardised = (excerpts.astype(np.float64) - mean) / std
         expected = reference.lasagne_forward(parameters, standardised)
         lines = _verified(_differences(_activations(model, expected, excerpts), expected))
-    write_npz(settings.output, parameters)
+    write_npz(_given(settings.output), parameters)
     lines.append(
         f"{settings.output}: {len(parameters)} parameters, as the original predict.py reads"
     )
@@ -149,6 +150,12 @@ def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
     else:
         lines.append("The original standardises by a file of its own: --meanstd=FILE writes it.")
     return lines
+
+
+def _given(path: str | None) -> str:
+    """A path that `ConversionSettings` has made sure of."""
+    assert path is not None
+    return path
 
 
 def _require_statistics(settings: ConversionSettings) -> None:

@@ -127,8 +127,8 @@ def read_meanstd(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
 
 def _expected(num_outputs: int) -> list[Parameter]:
     """Names and shapes in the original's layout, from Table 4."""
-    shapes = [(64, 1, 3, 3), (32, 64, 3, 3), (128, 32, 3, 3), (64, 128, 3, 3)]
-    shapes += [(4928, 256), (256, 64), (64, num_outputs)]
+    convolutions = [(64, 1, 3, 3), (32, 64, 3, 3), (128, 32, 3, 3), (64, 128, 3, 3)]
+    shapes = [*convolutions, (4928, 256), (256, 64), (64, num_outputs)]
     expected = []
     for index, (layer, shape) in enumerate(zip(LAYERS, shapes, strict=True)):
         name = layer.removesuffix("_pre")

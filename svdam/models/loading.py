@@ -3,12 +3,18 @@
 import os
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from svdam.core.runs import default_command_line, open_run
 from svdam.core.validation import InputError, one_line
 
+if TYPE_CHECKING:
+    import keras
 
-def load_model(path: str | os.PathLike, flag: str, expected_input: tuple | None = None):
+
+def load_model(
+    path: str | os.PathLike, flag: str, expected_input: tuple | None = None
+) -> "keras.Model":
     """Loads a ``.keras`` file, or the model that a training run wrote.
 
     Only layers that Keras or svdam define can be in the file: Lambda layers and pickled objects,

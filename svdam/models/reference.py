@@ -97,7 +97,7 @@ def _true_convolution(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(batch, input, time, mel) with (output, input, time, mel): y[t] = sum x[t + 2 - i] w[i]."""
     height, width = weights.shape[2:]
     rows, columns = x.shape[2] - height + 1, x.shape[3] - width + 1
-    total = 0
+    total = np.zeros(())
     for i in range(height):
         for j in range(width):
             top, left = height - 1 - i, width - 1 - j
@@ -110,7 +110,7 @@ def _correlation(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """(batch, height, width, input) with (height, width, input, output): y[t] = sum x[t+i] k[i]."""
     height, width = kernel.shape[:2]
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
-    total = 0
+    total = np.zeros(())
     for i in range(height):
         for j in range(width):
             total = total + x[:, i : i + rows, j : j + columns] @ kernel[i, j]

@@ -22,7 +22,7 @@ def all_examples(content: ReportContent, sounds: Sounds) -> str:
     """Cards of all examples of the grid, and of the search in the other direction."""
     searched = [one for one in (content.maximized, content.minimized) if one is not None]
     sets = [*content.configurations, *(one for one in searched if one.key != content.best.key)]
-    cards = []
+    cards: list[str] = []
     for one in sets:
         first = len(cards)
         cards.extend(_card(content, one, i, sounds, first + i) for i in range(len(one)))

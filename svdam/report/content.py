@@ -1,6 +1,7 @@
 """What a report shows, as plain arrays: no files, no models, no TensorFlow."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class SpectrogramAxes:
     frames_per_second: float
     band_hz: np.ndarray
 
-    def band_of(self, hz: float | np.ndarray) -> np.ndarray:
+    def band_of(self, hz: float | Sequence[float] | np.ndarray) -> np.ndarray:
         """Position of a frequency on the band axis, where band i is centred at i."""
         return np.interp(hz, self.band_hz, np.arange(len(self.band_hz)))
 

@@ -6,7 +6,7 @@ are the paper's: red is high, blue is low energy; low frequencies are at the bot
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +34,7 @@ SET_COLORS = {
     "minimized": "#2b62c4",
     "start": "#8a5bc2",
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -279,18 +279,18 @@ def figure_4_sets(content: ReportContent) -> list[tuple[str, ExampleSet]]:
 @_styled
 def curves_figure(content: ReportContent) -> "Figure":
     """Responses over the steps of the search for the best, median and worst setting."""
-    sets = [one for one in content.marked() if one.history is not None]
+    sets = [(one, one.history) for one in content.marked() if one.history is not None]
     figure = _new_figure(1 + 2.9 * max(len(sets), 1), 3.2)
     panels = figure.subplots(1, max(len(sets), 1), squeeze=False)[0]
     compared = content.compared_responses
     mean, spread = compared.mean(), compared.std(ddof=1) if len(compared) > 1 else 0.0
-    for panel, one in zip(panels, sets, strict=False):
-        steps = np.arange(len(one.history))
+    for panel, (one, history) in zip(panels, sets, strict=False):
+        steps = np.arange(len(history))
         color = SET_COLORS[one.mark]
         panel.axhspan(mean - spread, mean + spread, color="#20262e", alpha=0.13, lw=0)
         panel.axhline(mean, color="#20262e", lw=1, ls="--", label="real: mean ± deviation")
-        panel.plot(steps, one.history[:, :100], color=color, alpha=0.22, lw=0.7)
-        panel.plot(steps, np.median(one.history, axis=1), color=color, lw=2.2, label="median")
+        panel.plot(steps, history[:, :100], color=color, alpha=0.22, lw=0.7)
+        panel.plot(steps, np.median(history, axis=1), color=color, lw=2.2, label="median")
         panel.set_title(f"{one.mark}, {one.title}", fontsize=9)
         panel.set_xlabel("step of the search")
     panels[0].set_ylabel(f"response ({printable(content.response)})")

@@ -5,7 +5,7 @@ import functools
 import wave
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,8 @@ COMMON_SUFFIX = "-common"
 
 def save_figure(figure: "Figure", folder: Path, name: str) -> None:
     """Writes a figure as PNG (150 dots an inch) and PDF."""
-    for suffix, options in ((".png", {"dpi": 150}), (".pdf", {})):
+    formats: dict[str, dict[str, Any]] = {".png": {"dpi": 150}, ".pdf": {}}
+    for suffix, options in formats.items():
         with atomic_path(folder / f"{name}{suffix}", sync=False) as path:
             # No date in the file: the same content gives the same bytes.
             metadata = {"CreationDate": None} if suffix == ".pdf" else {"Software": None}
@@ -43,7 +44,7 @@ def save_spectrogram(path: Path, log_mel: np.ndarray, value_range: tuple[float, 
 
     low, high = value_range
     scaled = (log_mel.T[::-1] - low) / max(high - low, 1e-12)
-    image = Image.fromarray(np.uint8(np.clip(scaled, 0, 1) * 255 + 0.5))
+    image = Image.fromarray((np.clip(scaled, 0, 1) * 255 + 0.5).astype(np.uint8))
     image.putpalette(_palette())  # Turns the grey image into an indexed one.
     with atomic_path(path, sync=False) as temporary:
         image.save(temporary, optimize=True)

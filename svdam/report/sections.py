@@ -285,9 +285,9 @@ def round_trip(sounds: Sounds, sets: Sequence[ExampleSet], how_made: str) -> str
         return f"<p>{escape(how_made)}</p>" if how_made else ""
     return (
         f"<p>{escape(how_made)} Analysed again, the sounds of these {len(errors)} excerpts differ "
-        f"from the spectrograms that they were made of by <b>{number(np.mean(errors))} dB</b> in "
-        f"the mean over all cells ({number(min(errors))} to {number(max(errors))} dB an excerpt; "
-        "cells more than 60 dB below the loudest one count as 60 dB below).</p>"
+        f"from the spectrograms that they were made of by <b>{number(sum(errors) / len(errors))} dB"
+        f"</b> in the mean over all cells ({number(min(errors))} to {number(max(errors))} dB an "
+        "excerpt; cells more than 60 dB below the loudest one count as 60 dB below).</p>"
     )
 
 

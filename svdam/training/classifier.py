@@ -4,6 +4,7 @@ Mini-batch gradient descent with Nesterov momentum on the binary cross-entropy, 
 falls from epoch to epoch, soft targets, and a look at the validation songs after each epoch.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -189,12 +190,14 @@ def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.M
 
 def _batches(settings: ClassifierSettings, records: Records, start: int) -> tf.data.Dataset:
     """Training batches from number ``start`` on, augmented if asked for."""
-    options = {"batch_size": settings.batch_size, "seed": settings.seed, "start": start}
+    batches = functools.partial(
+        labelled_batches, batch_size=settings.batch_size, seed=settings.seed, start=start
+    )
     if not settings.augment:
-        return labelled_batches(records, **options)
+        return batches(records)
     source = open_spectra(records, audio=settings.audio)
     augmentation = SpectralAugmentation(records.front_end)
-    return labelled_batches(source, augmentation=augmentation, **options)
+    return batches(source, augmentation=augmentation)
 
 
 class _Best:
@@ -238,7 +241,8 @@ class _Validation:
             singing_probability(predictor.predict(self._records.log_mel(song)))
             for song in self._songs
         ]
-        labels = [self._records.labels(song) for song in self._songs]
+        found = (self._records.labels(song) for song in self._songs)
+        labels = [label for label in found if label is not None]
         scores = evaluate(predictions, labels)
         names = ("error", "accuracy", "f1", "auroc", "threshold")
         return {name: float(scores[name]) for name in names if scores[name] is not None}
@@ -257,7 +261,9 @@ def _finite(values: dict[str, tf.Tensor], step: int) -> dict[str, float]:
 def _log_training(
     summaries: Summaries, window: list[dict[str, float]], rate: float, step: int
 ) -> None:
-    means = {f"training/{name}": np.mean([row[name] for row in window]) for name in window[0]}
+    means = {
+        f"training/{name}": float(np.mean([row[name] for row in window])) for name in window[0]
+    }
     summaries.scalars({**means, "training/learning_rate": rate}, step)
 
 

@@ -42,7 +42,7 @@ def detection_chart(
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
     duration_secs = len(prediction) / front_end.frames_per_second
-    if rows == 2:
+    if log_mel is not None and rows == 2:
         _draw_spectrogram(axes[0], log_mel, duration_secs, front_end)
     _draw_curves(axes[-1], prediction, smoothed, label, threshold, front_end)
     axes[-1].set_xlim(0, max(duration_secs, 1e-3))

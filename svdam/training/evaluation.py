@@ -5,7 +5,6 @@ prediction files, with labels from records, from a data set's folder or from arr
 written and drawn is the same for both.
 """
 
-import contextlib
 import dataclasses
 import re
 import warnings
@@ -150,19 +149,6 @@ def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | Predicti
     )
 
 
-def _predict(
-    source: ClassifierOnRecords | PredictionFiles, splits: Sequence[str]
-) -> dict[str, list[Song]]:
-    num_frames = source.num_frames(splits)
-    with (
-        progress(total=num_frames, description="Predicting", unit="frame")
-        if num_frames
-        else contextlib.nullcontext() as bar
-    ):
-        on_frames = bar.update if bar else None
-        return {split: source.songs(split, on_frames) for split in splits}
-
-
 def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> dict[str, Any]:
     """Chooses the threshold and scores the songs, pooled and one by one.
 
@@ -177,9 +163,7 @@ def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> d
     scored = [song for song in songs[settings.split] if song.label is not None]
     threshold, validation = settings.threshold, None
     if threshold is None:
-        validation = _evaluate(
-            [song for song in songs["valid"] if song.label is not None], settings
-        )
+        validation = _evaluate(songs["valid"], settings)
         threshold = validation["threshold"]
     return {
         "split": settings.split,
@@ -196,9 +180,10 @@ def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> d
 def _evaluate(
     songs: Sequence[Song], settings: EvaluationSettings, threshold: float | None = None
 ) -> dict[str, Any]:
+    labelled = [(song.prediction, song.label) for song in songs if song.label is not None]
     return detection.evaluate(
-        [song.prediction for song in songs],
-        [song.label for song in songs],
+        [prediction for prediction, _ in labelled],
+        [label for _, label in labelled],
         threshold,
         median_frames=settings.median_frames,
     )
@@ -210,7 +195,7 @@ def _scores_of_single_songs(
     """Scores of each song, with one warning for all whose AUROC is undefined."""
     rows = []
     for song in songs:
-        if not len(song.label):
+        if song.label is None or not len(song.label):
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -250,6 +235,7 @@ def _write_summaries(
 
 
 def _chart(song: Song, scores: dict[str, Any], settings: EvaluationSettings) -> np.ndarray:
+    assert song.label is not None  # Or it had no scores.
     area = "undefined" if scores["auroc"] is None else f"{scores['auroc']:.3f}"
     return detection_chart(
         song.prediction,

@@ -113,7 +113,8 @@ def _train(
             stops = cluster.any_wishes(interruption.signal is not None)
             if watcher:
                 metrics.update(watcher.look(iteration, losses, is_last or stops, is_last))
-            if checkpoints and (iteration % settings.checkpoint_every == 0 or is_last or stops):
+            due = iteration % settings.checkpoint_every == 0 or is_last or stops
+            if checkpoints and watcher and due:
                 checkpoints.save(iteration)
                 watcher.flush()
             if stops:

@@ -1,6 +1,7 @@
 """Where the songs of an evaluation come from: a classifier on records, or prediction files."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import warnings
@@ -115,7 +116,7 @@ class ClassifierOnRecords:
                     song.id,
                     np.mean(predictions, axis=0, dtype=np.float32),
                     self._records.labels(song) if song.has_labels else None,
-                    lambda song=song: self._records.log_mel(song),
+                    functools.partial(self._records.log_mel, song),
                 )
             )
         return predicted
@@ -131,7 +132,7 @@ class ClassifierOnRecords:
             if not percent:
                 yield log_mel
                 continue
-            path = Path(self._audio, song.source)
+            path = Path(str(self._audio), song.source)
             if samples is None:
                 samples = load_audio(path, self._records.front_end.sample_rate)
             shifted = pitch_shifted_log_mel(samples, percent, self._records.front_end)
@@ -207,11 +208,11 @@ class PredictionFiles:
     def _labels(self, split: str) -> dict[str, np.ndarray | None]:
         return self._splits.get(split if self.has_splits else None, {})
 
-    def _labels_of_records(self, folder: str) -> dict[str, dict]:
+    def _labels_of_records(self, folder: str) -> dict[str | None, dict]:
         records = open_records(resolve_records(folder), "records")
         self.inputs["records_fingerprint"] = records.fingerprint
         self._place = f"--records: {records.folder}"
-        splits: dict[str, dict] = {}
+        splits: dict[str | None, dict] = {}
         for song in records.songs():
             name = self._named(song.id)
             if name is None:
@@ -226,8 +227,8 @@ class PredictionFiles:
         self._warn_of_unlabelled(name for songs in splits.values() for name in songs)
         return splits
 
-    def _labels_of_data_set(self, folder: Path) -> dict[str, dict]:
-        splits = {}
+    def _labels_of_data_set(self, folder: Path) -> dict[str | None, dict]:
+        splits: dict[str | None, dict] = {}
         for split in SPLITS:
             path = folder / "filelists" / split
             listed = [name for _, name in read_list(str(path))] if path.exists() else []
@@ -237,13 +238,13 @@ class PredictionFiles:
                 raise InputError(
                     f"--predictions: hold no {quoted_list(missing, 3)}, which {path} lists"
                 )
-            names = [self._named(name) for name in listed if name not in missing]
+            names = [name for name in map(self._named, listed) if name is not None]
             splits[split] = {name: self._read_labels(folder / "labels", name) for name in names}
         return splits
 
     def _labels_of_folder(self, folder: Path) -> dict[str, np.ndarray]:
-        labels = {name: self._read_labels(folder, name, True) for name in self._predictions}
-        labels = {name: label for name, label in labels.items() if label is not None}
+        found = {name: self._read_labels(folder, name, True) for name in self._predictions}
+        labels = {name: label for name, label in found.items() if label is not None}
         self._warn_of_unlabelled(labels)
         return labels
 
