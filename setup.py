@@ -25,6 +25,8 @@ DOCS_PACKAGES = [
     "mkdocs-material>=9.5",
     "mkdocstrings[python]>=0.27",
 ]
+# What tools/benchmarks compares with, besides librosa, which is needed anyway.
+BENCH_PACKAGES = ["torch>=2.4", "tf-keras-vis>=0.8.7"]
 
 setup(
     name="svdam",
@@ -55,7 +57,7 @@ setup(
         "matplotlib>=3.8",
         "tqdm>=4.66",
     ],
-    extras_require={"test": TEST_PACKAGES, "docs": DOCS_PACKAGES},
+    extras_require={"test": TEST_PACKAGES, "docs": DOCS_PACKAGES, "bench": BENCH_PACKAGES},
     classifiers=[
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",

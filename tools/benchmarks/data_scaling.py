@@ -9,7 +9,6 @@ which writes the summaries.
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from measuring import Table, clock, parser, report
 
 RATE = 44100
 DIFFERENT = 50
@@ -53,53 +53,69 @@ def watch_memory(process: subprocess.Popen, peaks: dict[int, int]) -> None:
         time.sleep(0.2)
 
 
-def measure(folder: Path, count: int, options: argparse.Namespace) -> None:
-    """Prepares ``count`` songs and prints a line."""
+def measure(folder: Path, count: int, options: argparse.Namespace) -> dict[str, float]:
+    """Prepares ``count`` songs; one row of the table."""
     songs, output = folder / "songs", folder / "output"
     make_songs(songs, count, options.secs)
-    command = [
-        sys.executable,
-        "-m",
-        "svdam.prepare_data",
-        "--dataset=folder",
-        "--split_ratios=1,0,0",
-    ]
+    command = [sys.executable, "-m", "svdam.prepare_data", "--dataset=folder"]
     flags = [f"--data_dir={songs}", f"--output={output}", f"--num_workers={options.processes}"]
     peaks: dict[int, int] = {}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    start = time.perf_counter()
+    start = clock()
     process = subprocess.Popen(
-        [*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, *flags, "--split_ratios=1,0,0"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     watcher = threading.Thread(target=watch_memory, args=(process, peaks))
     watcher.start()
     if process.wait():
         sys.exit("prepare_data failed")
-    secs = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor_secs = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    secs, processor_secs = clock() - start
     watcher.join()
     own = peaks.pop(process.pid) / 1024
-    written = sum(path.stat().st_size for path in output.glob("*.tfrecord"))
-    manifest = (output / "manifest.json").stat().st_size
-    print(
-        f"{count:6d} songs: {secs:7.1f} s ({processor_secs:.1f} processor s), "
-        f"{own:6.0f} MiB of the command and "
-        f"{sum(peaks.values()) / 1024 / max(len(peaks), 1):6.0f} MiB of each worker, "
-        f"records {written / 1e6:8.1f} MB, manifest {manifest / 1e6:6.2f} MB",
-        flush=True,
-    )
+    return {
+        "songs": count,
+        "seconds": secs,
+        "processor seconds": processor_secs,
+        "MiB of the command": own,
+        "MiB of each worker": sum(peaks.values()) / 1024 / max(len(peaks), 1),
+        "MB of records": sum(path.stat().st_size for path in output.glob("*.tfrecord")) / 1e6,
+        "MB of the manifest": (output / "manifest.json").stat().st_size / 1e6,
+    }
+
+
+def add_flags(flags: argparse.ArgumentParser) -> None:
+    """The flags that `measure` reads, and which songs."""
+    flags.add_argument("--songs", default="100,1000,4000")
+    flags.add_argument("--secs", type=float, default=3, help="length of a song")
+    flags.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+
+
+def scaling_table(options: argparse.Namespace) -> Table:
+    """One row for each number of songs; the last column is flat if time grows linearly."""
+    table = Table(f"prepare_data: songs of {options.secs:g} s (OGG, stereo)")
+    for count in map(int, options.songs.split(",")):
+        with tempfile.TemporaryDirectory() as folder:
+            table.rows.append(measure(Path(folder), count, options))
+        row, first = table.rows[-1], table.rows[0]
+        if count > first["songs"]:
+            more = row["processor seconds"] - first["processor seconds"]
+            row["processor ms a song more"] = 1e3 * more / (count - first["songs"])
+        print(row, file=sys.stderr, flush=True)
+    return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--songs", default="100,1000,4000")
-    parser.add_argument("--secs", type=float, default=3)
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
-    options = parser.parse_args()
-    for count in map(int, options.songs.split(",")):
-        with tempfile.TemporaryDirectory() as folder:
-            measure(Path(folder), count, options)
+    flags = parser(__doc__)
+    add_flags(flags)
+    options = flags.parse_args()
+    report(
+        "data_scaling",
+        "More and more songs",
+        [scaling_table(options)],
+        options.output,
+        packages=["tensorflow"],
+    )
 
 
 if __name__ == "__main__":

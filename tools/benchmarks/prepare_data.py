@@ -14,7 +14,6 @@ machine with other work the ratio of processor seconds is the one to trust.
 import argparse
 import multiprocessing
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from measuring import Table, parser, report, speed_table, take_turns
 
+OURS, LIBROSA = "prepare_data", "librosa"
 KINDS = ("mp3_22_mono", "ogg_22_mono", "mp3_44_stereo", "ogg_44_stereo")
 DIFFERENT = 12
 FORMATS = {"mp3": "MPEG_LAYER_III", "ogg": "VORBIS"}
@@ -76,80 +77,70 @@ def librosa_song(path: str) -> tuple[np.ndarray, float]:
     return spectrogram, time.process_time() - start
 
 
-def time_librosa(pool, paths: list[Path]) -> np.ndarray:
-    """(wall, processor) seconds."""
-    start, processor = time.perf_counter(), -time.process_time()
-    for _, secs in pool.imap_unordered(librosa_song, map(str, paths)):
-        processor += secs
-    return np.array([time.perf_counter() - start, processor + time.process_time()])
+def run_librosa(pool, paths: list[Path]) -> tuple[int, float]:
+    """Songs, and the processor seconds that they took in the pool."""
+    return len(paths), sum(secs for _, secs in pool.imap_unordered(librosa_song, map(str, paths)))
 
 
-def time_prepare_data(folder: Path, processes: int) -> np.ndarray:
-    """(wall, processor) seconds of the whole command."""
+def run_prepare_data(folder: Path, processes: int) -> int:
+    """The whole command, once."""
     output = tempfile.mkdtemp(dir=folder.parent)
-    command = [
-        sys.executable,
-        "-m",
-        "svdam.prepare_data",
-        "--dataset=folder",
-        "--split_ratios=1,0,0",
-    ]
+    command = [sys.executable, "-m", "svdam.prepare_data", "--dataset=folder"]
     flags = [f"--data_dir={folder}", f"--output={output}", f"--num_workers={processes}"]
-    start, before = time.perf_counter(), children_secs()
-    subprocess.run([*command, *flags], check=True, capture_output=True)
-    spent = np.array([time.perf_counter() - start, children_secs() - before])
+    subprocess.run([*command, *flags, "--split_ratios=1,0,0"], check=True, capture_output=True)
     shutil.rmtree(output)
-    return spent
+    return 1
 
 
-def children_secs() -> float:
-    """Processor seconds of all processes that this one has waited for."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
-def compare(folder: Path, sources: list[str], kind: str, options: argparse.Namespace, pool) -> None:
-    """Prints one line for a kind of file."""
+def compare(
+    folder: Path, sources: list[str], kind: str, options: argparse.Namespace, pool
+) -> Table:
+    """A table for a kind of file."""
     many = make_songs(folder / "many", sources, kind, options.songs, options.secs)
     few = folder / "few"
     few.mkdir()
     for path in many[: options.processes]:
         os.link(path, few / path.name)
-    time_librosa(pool, many[: 2 * options.processes])
-    pool_runs, few_runs, many_runs = [], [], []
-    for _ in range(options.turns):
-        pool_runs.append(time_librosa(pool, many))
-        few_runs.append(time_prepare_data(few, options.processes))
-        many_runs.append(time_prepare_data(folder / "many", options.processes))
-    extra_songs = options.songs - options.processes
-    ours = np.median(np.subtract(many_runs, few_runs), axis=0) / extra_songs
-    theirs = np.median(pool_runs, axis=0) / options.songs
-    start_secs = np.median(few_runs, axis=0) - options.processes * ours
-    print(
-        f"{kind:14} librosa {1 / theirs[0]:6.2f} songs/s ({theirs[1]:.3f} processor s a song), "
-        f"prepare_data {1 / ours[0]:6.2f} songs/s ({ours[1]:.3f}): "
-        f"{theirs[0] / ours[0]:.2f} times (by processor seconds {theirs[1] / ours[1]:.2f}), "
-        f"and {start_secs[0]:.1f} s to start",
-        flush=True,
+    run_librosa(pool, many[: 2 * options.processes])
+    costs = take_turns(
+        {
+            LIBROSA: lambda: run_librosa(pool, many),
+            "few": lambda: run_prepare_data(few, options.processes),
+            "many": lambda: run_prepare_data(folder / "many", options.processes),
+        },
+        options.turns,
+        rehearse=False,
     )
     shutil.rmtree(folder)
+    ours = (costs["many"] - costs["few"]) / (options.songs - options.processes)
+    start_secs = float(np.median(costs["few"] - options.processes * ours, axis=0)[0])
+    table = speed_table(
+        {OURS: ours, LIBROSA: costs[LIBROSA]},
+        "song",
+        OURS,
+        f"{kind.replace('_', ' ')}, {options.secs:.0f} s, {options.processes} processes",
+        {OURS: {"seconds to start": start_secs}},
+    )
+    for row in table.rows:
+        row["songs a second"] = 1e3 / row["ms a song"]
+    return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("audio", nargs="+", help="recordings to make songs from")
-    parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--songs", type=int, default=96)
-    parser.add_argument("--secs", type=float, default=133, help="length of a song")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
-    options = parser.parse_args()
+    flags = parser(__doc__, turns=3)
+    flags.add_argument("audio", nargs="+", help="recordings to make songs from")
+    flags.add_argument("--kinds", default=",".join(KINDS))
+    flags.add_argument("--songs", type=int, default=96)
+    flags.add_argument("--secs", type=float, default=133, help="length of a song")
+    flags.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    options = flags.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         multiprocessing.get_context("spawn").Pool(options.processes) as pool,
     ):
-        for kind in options.kinds.split(","):
-            compare(Path(folder, kind), options.audio, kind, options, pool)
+        kinds = options.kinds.split(",")
+        tables = [compare(Path(folder, kind), options.audio, kind, options, pool) for kind in kinds]
+    report("prepare_data", "Songs to records", tables, options.output, packages=["librosa"])
 
 
 if __name__ == "__main__":
