@@ -3,8 +3,9 @@
     python -m svdam.collect_responses --flagfile=flags/responses.cfg
 
 Writes responses.h5 (all responses; the highest and lowest with song, time, probability and
-excerpt) and index.html, a page of the highest and lowest with their sounds, into --output. Stopped
-and started again with the same command, it goes on where it was.
+excerpt), extremes.csv (the highest and lowest without their excerpts) and index.html, a page of
+them with their sounds, into --output. Stopped and started again with the same command, it goes on
+where it was.
 """
 
 from svdam.core.commands import run_command

@@ -6,9 +6,9 @@ transient sounds such as drum hits (visible as vertical bars)"; minimizing gives
 each observation is one number for each excerpt:
 
 * **harmonic energy** (share, 0 to 1): the part of the energy that lies in horizontal ridges. As in
-  harmonic-percussive separation (FitzGerald, DAFx 2010), the mel magnitudes are median-filtered
+  harmonic-percussive separation (FitzGerald, DAFx 2010), the mel energies are median-filtered
   along time (0.24 s, which keeps what is sustained) to H and along frequency (11 bands, which keeps
-  what is broad) to P; the share of the energy that the mask H^2 / (H^2 + P^2) lets pass is taken.
+  what is broad) to P; the share of the energy that the mask H / (H + P) lets pass is taken.
 * **low-band energy** (dB): energy in the bands centred below 100 Hz relative to all energy.
 * **transients** (dB/s): how much the level, averaged over all bands in dB, rises in a second,
   summed over all rises from a frame to the one after next. A drum hit lifts most bands at once; a
@@ -182,7 +182,7 @@ def _harmonic_share(energy: np.ndarray) -> np.ndarray:
     frames, bands = min(_HARMONIC_FRAMES, energy.shape[1]), min(_PERCUSSIVE_BANDS, energy.shape[2])
     sustained = scipy.ndimage.median_filter(energy, size=(1, frames, 1), mode="nearest")
     broad = scipy.ndimage.median_filter(energy, size=(1, 1, bands), mode="nearest")
-    # Energies are squared magnitudes already: H^2 / (H^2 + P^2) is a ratio of energies.
+    # The usual mask H^2 / (H^2 + P^2) is of magnitudes; energies are their squares already.
     mask = sustained / (sustained + broad)
     return (energy * mask).sum(axis=(1, 2)) / energy.sum(axis=(1, 2))
 

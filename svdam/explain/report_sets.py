@@ -1,7 +1,7 @@
 """Runs as a report's example sets: which excerpts, with which names, numbers and sounds."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -100,26 +100,18 @@ def add_probabilities(sets: Sequence[ExampleSet | None], real: RealResponses) ->
             one.probabilities = sigmoid(one.responses)
 
 
-def concept_rows(
-    start: ExampleSet,
-    maximized: ExampleSet | None,
-    minimized: ExampleSet | None,
-    real: RealResponses,
-    claims: bool,
-) -> list[ConceptRow]:
-    """Section 4.2's measures between the sets that a report compares.
+def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[ConceptRow]:
+    """Measures Section 4.2's three on every example of some sets, and compares the sets.
 
     Args:
-        start: Before the search.
-        maximized: After maximizing, from the same latents.
-        minimized: After minimizing, from the same latents.
-        real: The real excerpts.
+        sets: ``start``; ``maximized`` and ``minimized`` from the same latents, or None; ``lowest
+            real`` and ``highest real``. Their ``measures`` are filled in.
         claims: Whether the response is the one that the paper makes its claims about.
     """
-    sets = {"start": start, "maximized": maximized, "minimized": minimized}
-    measured = {name: measure_excerpts(s.log_mels) for name, s in sets.items() if s is not None}
-    measured["lowest real"] = measure_excerpts(real.lowest.excerpts)
-    measured["highest real"] = measure_excerpts(real.highest.excerpts)
+    measured = {}
+    for name, one in sets.items():
+        if one is not None:
+            measured[name] = one.measures = measure_excerpts(one.log_mels)
     comparisons = [
         ("start", "maximized", True, 1),
         ("start", "minimized", True, -1),

@@ -53,7 +53,7 @@ from svdam.report.files import Synthesis
 from svdam.report.page import write_report
 from svdam.report.real_page import write_real_page
 
-SOUND_CHOICES = ("best", "all")
+SOUND_CHOICES = ("all", "best")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,9 @@ class ReportSettings(Settings):
     )
     concept: str = setting("singing voice", "What the explained neuron stands for, in words.")
     sounds: str = setting(
-        "best",
-        "Sounds of the starting, maximized and minimized sets only, or of all examples of the "
-        "grid (75 KB and a fraction of a second each).",
+        "all",
+        "Sounds of all examples of the grid (75 KB and a fraction of a second each), or of the "
+        "starting, maximized and minimized sets only (best).",
         choices=SOUND_CHOICES,
     )
     inversion: str = setting(
@@ -140,6 +140,8 @@ def read_content(settings: ReportSettings) -> ReportContent:
     ]
     searched = _searched_sets(settings, grid, values[ranking.best.index], configurations[0])
     add_probabilities([start, *configurations, *searched.values()], real)
+    highest, lowest = real_set(real, real.highest, "highest"), real_set(real, real.lowest, "lowest")
+    compared_sets = {"start": start, **searched, "lowest real": lowest, "highest real": highest}
     return ReportContent(
         response=grid.response,
         direction=grid.direction,
@@ -147,13 +149,13 @@ def read_content(settings: ReportSettings) -> ReportContent:
         start=start,
         configurations=configurations,
         **searched,
-        highest=real_set(real, real.highest, "highest"),
-        lowest=real_set(real, real.lowest, "lowest"),
+        highest=highest,
+        lowest=lowest,
         real_responses=real.responses,
         compared_responses=compared,
         ranking=[_ranking_row(row, values[row.index]) for row in ranking.rows],
         warnings=list(selection.summary().get("warnings", [])),
-        concept=concept_rows(start, **searched, real=real, claims=grid.response == "logit"),
+        concept=concept_rows(compared_sets, claims=grid.response == "logit"),
         realism=_realism_rows(selection.folder / REALISM_NAME, ranking),
         correlations={
             name.removesuffix("s"): value
@@ -162,6 +164,10 @@ def read_content(settings: ReportSettings) -> ReportContent:
         detection=_detection(settings.evaluation),
         concept_name=settings.concept,
         provenance=_provenance(settings, grid, real, selection),
+        measured_by={
+            "critic_score": selection.settings["critic"],
+            "nearest_distance": selection.settings["nearest_layer"],
+        },
         distance_layer=ranking.layer,
     )
 

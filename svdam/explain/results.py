@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from svdam.core.config import FRONT_END
 from svdam.core.files import atomic_path, atomic_write
 from svdam.core.runs import open_run
 from svdam.core.validation import InputError, one_line
@@ -25,6 +26,7 @@ from svdam.core.validation import InputError, one_line
 RESULTS_NAME = "results.h5"
 RESPONSES_NAME = "responses.h5"
 TABLE_NAME = "results.csv"
+EXTREMES_NAME = "extremes.csv"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -167,20 +169,35 @@ class RealResponses:
     lowest: TopExcerpts
     provenance: dict[str, Any]
 
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each of the highest and lowest: where it is, and the numbers it came to."""
+        return [
+            {
+                "set": name,
+                "rank": rank,
+                "song": self.song_ids[song],
+                "start_secs": round(first_frame / FRONT_END.frames_per_second, 3),
+                "response_name": self.response,
+                "response": float(response),
+                "probability": float(probability),
+            }
+            for name, top in (("highest", self.highest), ("lowest", self.lowest))
+            for rank, (song, first_frame, response, probability) in enumerate(
+                zip(top.song, top.first_frame, top.responses, top.probabilities, strict=True), 1
+            )
+        ]
+
 
 def write_results(folder: str | os.PathLike, results: AMResults) -> None:
     """Writes ``results.h5`` and its table as ``results.csv``, each atomically."""
     _write(Path(folder) / RESULTS_NAME, results)
-    rows = results.table()
-    with atomic_write(Path(folder) / TABLE_NAME) as stream:
-        writer = csv.DictWriter(stream, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    _write_table(Path(folder) / TABLE_NAME, results.table())
 
 
 def write_responses(folder: str | os.PathLike, responses: RealResponses) -> None:
-    """Writes ``responses.h5``, atomically."""
+    """Writes ``responses.h5`` and its extremes as ``extremes.csv``, each atomically."""
     _write(Path(folder) / RESPONSES_NAME, responses)
+    _write_table(Path(folder) / EXTREMES_NAME, responses.table())
 
 
 def read_results(folder: str | os.PathLike, flag: str = "grid") -> AMResults:
@@ -197,6 +214,13 @@ def read_responses(folder: str | os.PathLike, flag: str = "responses") -> RealRe
     """Reads the results of a finished run of collect_responses; see `read_results`."""
     path = open_run(folder, "collect_responses", flag).folder / RESPONSES_NAME
     return _read(path, RealResponses)
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    with atomic_write(path) as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -31,12 +31,20 @@ def all_examples(content: ReportContent, sounds: Sounds) -> str:
         "<p>On the left what the search started from, on the right what it ended with. The log "
         "prior is the logarithm of the latent's probability density: the higher, the less unusual "
         "the generator finds the sound. Sounds: ▶ or Enter plays, the arrow keys go from one to "
-        "the next, Esc stops. Where there is no second button the sound was not made; "
-        "<code>make_report --sounds=all</code> makes them all.</p>"
+        f"the next, Esc stops.{_silent_ones(sets)}</p>"
         '<noscript><p class="note">Without JavaScript only the best configuration is shown; the '
         "images and sounds of all are in the folders beside this page.</p></noscript>"
         f"{_controls(sets)}"
         f'<ul class="cards" id="example-cards">{"".join(cards)}</ul>'
+    )
+
+
+def _silent_ones(sets: list[ExampleSet]) -> str:
+    if all(len(one.sounds_of) == len(one) for one in sets):
+        return ""
+    return (
+        " Where there is no second button the sound was not made; "
+        "<code>make_report --sounds=all</code> makes them all."
     )
 
 
@@ -85,13 +93,14 @@ def _card(content: ReportContent, one: ExampleSet, index: int, sounds: Sounds, o
     attributes = " ".join(f"data-{key}={quote_attribute(str(v))}" for key, v in data.items())
     alt_before = f"Before: {label}, {describe(start, index, content.axes)}"
     alt_after = f"After: {label}, {one.title}, {describe(one, index, content.axes)}"
-    plays = play(start, index, sounds, f"{label}, before", "before")
-    plays += play(one, index, sounds, f"{label}, {_set_name(one)}", "after")
+    hear_before = play(start, index, sounds, f"{label}, before", "before")
+    hear_after = play(one, index, sounds, f"{label}, {_set_name(one)}", "after")
     inside = (
         f"<h4><b>{escape(label)}</b><span>{escape(one.title)}</span></h4>"
-        f'<div class="panels"><div>{spectrogram(start, index, alt_before)}<small>before</small>'
-        f"</div><div>{spectrogram(one, index, alt_after)}<small>after</small></div></div>"
-        f'{facts(shown)}<p class="plays">{plays}</p>'
+        f'<div class="panels"><div>{spectrogram(start, index, alt_before)}'
+        f"{hear_before or '<small>before</small>'}</div>"
+        f"<div>{spectrogram(one, index, alt_after)}"
+        f"{hear_after or '<small>after</small>'}</div></div>{facts(shown)}"
     )
     if one is not content.best:  # A template costs nothing until the script shows its card.
         inside = f"<template>{inside}</template>"

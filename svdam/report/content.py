@@ -1,7 +1,7 @@
 """What a report shows, as plain arrays: no files, no models, no TensorFlow."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,7 @@ class ExampleSet:
         mark: ``best``, ``median``, ``worst``, ``minimized`` ... or "".
         history: (steps + 1, N) responses over the steps, or None.
         sounds_of: Positions of the excerpts that get a sound.
+        measures: (N,) values of each measure of Section 4.2 by its name, or None.
     """
 
     key: str
@@ -60,6 +61,7 @@ class ExampleSet:
     mark: str = ""
     history: np.ndarray | None = None
     sounds_of: tuple[int, ...] = ()
+    measures: Mapping[str, np.ndarray] | None = None
 
     def __post_init__(self):
         count = len(self.log_mels)
@@ -176,6 +178,7 @@ class ReportContent:
         detection: Table 3 of the explained classifier: precision, recall ..., or None.
         concept_name: What the neuron stands for, as ``singing voice``.
         provenance: JSON-ready facts about how all this was made.
+        measured_by: The critic, and the layer, that measured realism, by the name in `RealismRow`.
         distance_layer: Layer whose units the ranking compares; "" where it compares ``response``.
     """
 
@@ -198,6 +201,7 @@ class ReportContent:
     detection: dict[str, float] | None
     concept_name: str
     provenance: dict[str, Any]
+    measured_by: dict[str, str | None] = dataclasses.field(default_factory=dict)
     distance_layer: str = ""
 
     @property

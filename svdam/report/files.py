@@ -1,5 +1,6 @@
 """The files beside a report's page: figures, small spectrogram images, sounds."""
 
+import csv
 import dataclasses
 import functools
 import wave
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from svdam.core.files import atomic_path
+from svdam.core.files import atomic_path, atomic_write
 from svdam.core.progress import progress
 from svdam.core.validation import InputError
 from svdam.report.content import ExampleSet
@@ -191,6 +192,22 @@ def image_name(examples: ExampleSet, index: int) -> str:
 def sound_name(examples: ExampleSet, index: int) -> str:
     """File name of an excerpt's sound."""
     return f"{examples.key}-{index:04d}.wav"
+
+
+def save_measures(path: Path, sets: Iterable[ExampleSet]) -> None:
+    """Writes the measures of Section 4.2 as a table: a row for each measured example."""
+    measured = [one for one in sets if one.measures is not None]
+    names = list(dict.fromkeys(name for one in measured for name in one.measures))
+    with atomic_write(path) as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["set", "example", "response", *names])
+        for one in measured:
+            columns = (
+                one.labels,
+                one.responses.tolist(),
+                *(one.measures[name].tolist() for name in names),
+            )
+            writer.writerows([one.key, *row] for row in zip(*columns, strict=True))
 
 
 def count_sounds(sets: Iterable[ExampleSet]) -> int:

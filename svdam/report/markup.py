@@ -12,7 +12,8 @@ from svdam.report.files import Sounds, image_name, sound_name
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "\N{EN DASH}"
 
-_PLOT = (32.0, 4.56, 164.0, 112.48)  # left, top, width, height in the symbol's 200 x 146 units.
+# Left, top, width and height in the symbol's 200 x 152 units; `.spec img` of page.css lies there.
+_PLOT = (42.0, 4.0, 154.0, 116.0)
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -91,22 +92,22 @@ def axes_symbol(axes: SpectrogramAxes, frames: int) -> str:
         y = bottom - (axes.band_of(hz) + 0.5) / bands * height
         name = f"{hz // 1000}k" if hz >= 1000 else str(hz)
         parts.append(f'<path d="M{left} {y:.1f}h-3"/>')
-        parts.append(f'<text x="{left - 5}" y="{y + 3:.1f}" text-anchor="end">{name}</text>')
+        parts.append(f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{name}</text>')
     for step in range(int(seconds / 0.5) + 1):
         x = left + step * 0.5 / seconds * width
         parts.append(f'<path d="M{x:.1f} {bottom}v3"/>')
         parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 12:.1f}" text-anchor="middle">{step * 0.5:g}</text>'
+            f'<text x="{x:.1f}" y="{bottom + 13:.1f}" text-anchor="middle">{step * 0.5:g}</text>'
         )
     middle_x, middle_y = left + width / 2, top + height / 2
-    parts.append(f'<text x="{middle_x}" y="143" text-anchor="middle">time (s)</text>')
+    parts.append(f'<text x="{middle_x}" y="148" text-anchor="middle">time (s)</text>')
     parts.append(
-        f'<text x="7" y="{middle_y}" text-anchor="middle" '
-        f'transform="rotate(-90 7 {middle_y})">frequency (Hz)</text>'
+        f'<text x="9" y="{middle_y}" text-anchor="middle" '
+        f'transform="rotate(-90 9 {middle_y})">frequency (Hz)</text>'
     )
     return (
-        '<symbol id="axes" viewBox="0 0 200 146"><g fill="none" stroke="currentColor" '
-        'stroke-width=".7" font-family="inherit" font-size="9">'
+        '<symbol id="axes" viewBox="0 0 200 152"><g fill="none" stroke="currentColor" '
+        'stroke-width=".7" font-family="inherit" font-size="11">'
         + "".join(parts).replace("<text", '<text fill="currentColor" stroke="none"')
         + "</g></symbol>"
     )

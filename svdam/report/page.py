@@ -15,7 +15,14 @@ import svdam
 from svdam.core.files import atomic_write
 from svdam.report import cards, figures, sections
 from svdam.report.content import ReportContent, realistic_range
-from svdam.report.files import COMMON_SUFFIX, Sounds, Synthesis, save_figure, save_sets
+from svdam.report.files import (
+    COMMON_SUFFIX,
+    Sounds,
+    Synthesis,
+    save_figure,
+    save_measures,
+    save_sets,
+)
 from svdam.report.markup import axes_symbol, number, percent
 
 if TYPE_CHECKING:
@@ -38,6 +45,8 @@ def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> 
         save_figure(drawn, folder / "figures", name)
     common_range = realistic_range(content.highest, content.lowest)
     sounds = save_sets(folder, content.all_sets(), common_range, synthesis)
+    if content.concept:
+        save_measures(folder / sections.MEASURES_NAME, content.all_sets())
     page = folder / "index.html"
     with atomic_write(page) as stream:
         stream.write(render_page(content, sounds, synthesis.description))

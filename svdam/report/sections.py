@@ -22,6 +22,9 @@ from svdam.report.markup import (
     table,
 )
 
+MEASURES_NAME = "concept.csv"
+"""File beside the page with Section 4.2's measures of every example."""
+
 
 def opposite(content: ReportContent) -> tuple[str, str]:
     """What the grid did, and which real responses it was compared with, in words."""
@@ -116,7 +119,8 @@ def concept_measures(content: ReportContent) -> str:
             "<b>The three observations of Section 4.2 as effect sizes</b> (Hedges' g; intervals "
             "by bootstrap). Harmonic energy: share of energy in horizontal ridges. Low-band "
             "energy: below 100 Hz, relative to all. Transients: rise of the level over all bands "
-            "in a second.",
+            "in a second. All values of all examples: "
+            f'<a href="{MEASURES_NAME}">{MEASURES_NAME}</a>.',
             header,
             rows,
             words=(1, 6, 7),
@@ -223,12 +227,17 @@ def realism(content: ReportContent) -> str:
         f"{REALISM_MEASURES[name]}: {value:+.2f}".replace("-", MINUS)
         for name, value in content.correlations.items()
     ]
-    correlations = (
-        f"<p>Rank correlation with the distance over the configurations: <b>{'; '.join(found)}</b>."
-        "</p>"
-        if found
-        else ""
+    expected = {"critic_score": "negative", "nearest_distance": "positive"}
+    correlations = "".join(
+        f"<li><b>{text}</b> ({expected[name]}, if the two agree)</li>"
+        for name, text in zip(content.correlations, found, strict=True)
     )
+    if correlations:
+        correlations = (
+            "<p>Rank correlation with the distance over the configurations "
+            f"({MINUS}1 to 1):</p>"
+            f"<ul>{correlations}</ul>"
+        )
     rows = []
     for row in content.realism:
         tag = f' <span class="tag">{row.mark}</span>' if row.mark else ""
@@ -239,10 +248,12 @@ def realism(content: ReportContent) -> str:
     return (
         "<h2>Does the ranking mean what it says?</h2>"
         "<p>The ranking looks at nothing but responses. If it finds natural sounds, measures that "
-        "never see the response should agree: the score of the critic that was trained with the "
-        "generator to tell real music from generated (it should fall as the distance grows), and "
-        "how far an example lies from the nearest real excerpt in a late layer of the classifier "
-        "(it should rise).</p>"
+        "never see the response should agree: the score of a critic that was trained to tell real "
+        f"music from a generator's{_name_of(content, 'critic_score')} should fall as the distance "
+        "grows, and how far an example lies from the nearest real excerpt in a late layer of the "
+        f"classifier{_name_of(content, 'nearest_distance')} should rise. They need not agree "
+        "everywhere: a search that hardly moved leaves a sound as natural as it was, with a "
+        "response that is too low.</p>"
         + correlations
         + figure(
             "realism",
@@ -258,6 +269,12 @@ def realism(content: ReportContent) -> str:
         )
         + "</details>"
     )
+
+
+def _name_of(content: ReportContent, measure: str) -> str:
+    """What measured the realism, in brackets."""
+    name = content.measured_by.get(measure)
+    return f" (<code>{escape(name)}</code>)" if name else ""
 
 
 def real_excerpts(content: ReportContent, sounds: Sounds, how_made: str = "") -> str:

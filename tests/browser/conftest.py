@@ -48,6 +48,7 @@ def browser(_browser):
     """A browser without entries of earlier pages in its logs."""
     _browser.open("about:blank")
     _browser.resize(1280, 1000)
+    _browser.prefer("light")
     _browser.console_errors()
     _browser.requests()
     return _browser

@@ -1,7 +1,9 @@
 """collect_responses on songs in memory, compared with NumPy; stopped, resumed, and on Beam."""
 
+import csv
 import dataclasses
 import functools
+import math
 
 import keras
 import numpy as np
@@ -19,6 +21,7 @@ from svdam.explain.collection import (
     probabilities_of,
     remove_parts,
 )
+from svdam.explain.results import write_responses
 from svdam.explain.settings import ResponseSettings
 
 FRONT_END = FrontEnd(num_mels=4, excerpt_frames=6)
@@ -100,6 +103,23 @@ def test_responses_and_extremes_are_those_of_numpy(tmp_path):
         np.testing.assert_array_equal(top.excerpts, [row[3] for row in expected])
         assert top.song.tolist() == [row[1] for row in expected]
         np.testing.assert_allclose(top.probabilities, 1 / (1 + np.exp(-top.responses)), rtol=1e-5)
+
+
+def test_extremes_are_a_table_too(tmp_path):
+    real, run = collect(tmp_path)
+    write_responses(run.folder, real)
+    with (run.folder / "extremes.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["set"], row["rank"]) for row in rows] == [
+        (name, str(rank)) for name in ("highest", "lowest") for rank in (1, 2, 3)
+    ]
+    ordered = sorted(expected_rows(), key=lambda row: row[0])
+    for row, (logit, song, start, _) in zip(rows, ordered[:-4:-1] + ordered[:3], strict=True):
+        assert float(row["response"]) == pytest.approx(logit, rel=1e-5)
+        assert row["song"] == f"song {song}"
+        assert float(row["start_secs"]) == pytest.approx(start * 315 / 22050, abs=6e-4)
+        probability = 1 / (1 + math.exp(-logit))
+        assert float(row["probability"]) == pytest.approx(probability, rel=1e-5)
 
 
 def test_plan_holds_every_song_once_and_does_not_end_with_a_song_that_has_no_excerpt():

@@ -48,6 +48,7 @@ def content(axes):
                        distance_high=2 * rank**2, first_share=float(rank == 1),
                        mean=float(one.responses.mean()), variance=1.0)
         )  # fmt: skip
+    configurations[0].measures = {"transients": np.arange(5.0)}
     songs = [EVIL, "plain", "Ærøskøbing"]
     return ReportContent(
         response="logit",
@@ -71,5 +72,6 @@ def content(axes):
         detection={"threshold": 0.5, "precision": 0.9, "recall": 0.8, "specificity": 0.7,
                    "f1": 0.6, "error": 0.123, "auroc": None},
         concept_name="singing voice",
+        measured_by={"critic_score": "critics/mine.keras", "nearest_distance": "fc2"},
         provenance={"grid": {"seed": 1, "note": EVIL}},
     )  # fmt: skip
