@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import svdam
 from svdam.core.files import atomic_write
-from svdam.report import cards, figures, sections
+from svdam.report import cards, charts, figures, sections
 from svdam.report.content import ReportContent, realistic_range
 from svdam.report.files import (
     COMMON_SUFFIX,
@@ -61,12 +61,12 @@ def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
     yield f"figure_3{COMMON_SUFFIX}", figures.settings_figure(content, common)
     yield "figure_4", figures.concept_examples_figure(content)
     yield f"figure_4{COMMON_SUFFIX}", figures.concept_examples_figure(content, common)
-    yield "curves", figures.curves_figure(content)
-    yield "ranking", figures.ranking_figure(content.ranking)
+    yield "curves", charts.curves_figure(content)
+    yield "ranking", charts.ranking_figure(content.ranking)
     if content.concept:
-        yield "concept", figures.concept_figure(content.concept)
+        yield "concept", charts.concept_figure(content.concept)
     if content.realism:
-        yield "realism", figures.realism_figure(content.realism)
+        yield "realism", charts.realism_figure(content.realism)
 
 
 def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> str:

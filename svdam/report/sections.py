@@ -7,8 +7,9 @@ from html import escape
 import numpy as np
 
 from svdam.report import paper
+from svdam.report.charts import REALISM_MEASURES
 from svdam.report.content import ExampleSet, RankingRow, ReportContent
-from svdam.report.figures import REALISM_MEASURES, figure_4_sets
+from svdam.report.figures import figure_4_sets
 from svdam.report.files import Sounds
 from svdam.report.markup import (
     MINUS,
@@ -103,9 +104,10 @@ def concept_measures(content: ReportContent) -> str:
         f"{row.comparison}, {row.measure}: {number(row.effect_size)}" for row in content.concept
     )
     caption = (
-        "<b>How far apart the sets lie</b>, in standard deviations: right of the line (red) means "
-        "more of it after the arrow than before, left (blue) less. Where the bar does not touch "
-        "the line, chance is no good explanation."
+        "<b>How far apart the sets lie</b>, in standard deviations: right of the line means more "
+        "of it after the arrow than before, left means less. The bar is the 95 % interval. Shaded "
+        "is the side that the paper describes; green agrees with it, red is the reverse, grey "
+        "is unclear. Of real excerpts (black) the paper says nothing."
     )
     return (
         "<h2>Is it really so? The pattern, measured</h2>"
@@ -137,9 +139,9 @@ def selection(content: ReportContent) -> str:
         "<b>Figure 2. What is compared.</b> How often each response occurs: in all "
         f"{len(content.real_responses)} real excerpts (grey), in the {len(compared)} {word} of "
         "them (black: what good examples should look like to the neuron), and in the generated "
-        "sets. A set that lies far beyond the black curve responds more than anything real: "
-        "the search has left what is realistic. A set between grey and black has not gone far "
-        "enough."
+        "sets. Each mark below is one excerpt. A set that lies far beyond the black curve responds "
+        "more than anything real: the search has left what is realistic. A set between grey and "
+        "black has not gone far enough."
     )
     spoken = "; ".join(
         f"{one.mark}: mean {number(one.responses.mean())}" for one in content.marked()
@@ -202,8 +204,9 @@ def _table_5(content: ReportContent) -> str:
         ]
 
     rows = [("marked" if row.mark else "", cells(row)) for row in content.ranking]
-    for mark, (rate, weight, steps, distance) in paper.TABLE_5.items():
-        values = [f"the paper's {mark}", f"{rate:g}", f"{weight:g}", str(steps)]
+    for name, mark in (("C1", "best"), ("C2", "median"), ("C3", "worst")):
+        rate, weight, steps, distance = paper.TABLE_5[mark]
+        values = [f"{name} ({mark}), the paper", f"{rate:g}", f"{weight:g}", str(steps)]
         rows.append(("of-paper", [*values, number(distance, 3), *[NO_VALUE] * 4]))
     compared = content.compared_responses
     header = ["rank", "l<sub>r</sub>", "λ", "N<sub>t</sub>", "distance", "interval",

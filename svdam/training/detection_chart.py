@@ -35,7 +35,7 @@ def detection_chart(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from svdam.report.figures import printable
+    from svdam.report.style import printable
 
     rows = 2 if log_mel is not None and len(log_mel) else 1
     figure = Figure(figsize=(12, 2 + 2 * rows), dpi=100, layout="constrained")

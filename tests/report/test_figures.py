@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from svdam.report import figures
-from svdam.report.content import RealismRow
+from svdam.report import charts, figures, style
+from svdam.report.content import ConceptRow, RealismRow
 from svdam.report.page import report_figures
 
 
 def outer_panels(figure):
     """Panels at the left and at the bottom, which carry the labels of their row and column."""
-    grid = [panel.get_subplotspec() for panel in figure.axes]
-    left = [panel for panel, spec in zip(figure.axes, grid, strict=True) if spec.is_first_col()]
-    bottom = [panel for panel, spec in zip(figure.axes, grid, strict=True) if spec.is_last_row()]
+    panels = [panel for panel in figure.axes if panel.get_subplotspec()]  # Not the colour bar.
+    left = [panel for panel in panels if panel.get_subplotspec().is_first_col()]
+    bottom = [panel for panel in panels if panel.get_subplotspec().is_last_row()]
     return left, bottom
 
 
@@ -66,8 +66,9 @@ def test_spectrogram_axes_are_seconds_and_hertz(content, axes):
 def test_own_and_common_scale(content):
     own = figures.concept_examples_figure(content).axes[0].images[0]
     assert own.get_clim() == (content.start.log_mels[0].min(), content.start.log_mels[0].max())
-    common = figures.concept_examples_figure(content, (-8, 1)).axes
+    *common, bar = figures.concept_examples_figure(content, (-8, 1)).axes
     assert {panel.images[0].get_clim() for panel in common} == {(-8, 1)}
+    assert "log-mel" in bar.get_ylabel() and bar.get_ylim() == (-8, 1)
 
 
 def test_set_far_outside_is_named_at_the_edge(content):
@@ -78,16 +79,44 @@ def test_set_far_outside_is_named_at_the_edge(content):
     assert "the 5 highest real excerpts" in labels
 
 
-def test_kernel_density_agrees_with_scipy():
-    values = np.random.default_rng(0).normal(3, 2, 400)
-    grid = np.linspace(-6, 12, 200)
-    density = figures.kernel_density(values, grid)
-    assert np.abs(density - scipy.stats.gaussian_kde(values)(grid)).max() < 0.02
-    assert density.sum() * (grid[1] - grid[0]) == pytest.approx(1, abs=0.01)
+def test_every_response_has_a_mark_below_the_densities(content):
+    panel = figures.density_figure(content).axes[0]
+    marks = [line.get_xdata() for line in panel.lines if line.get_marker() == "|"]
+    sets = content.real_responses, content.start.responses, content.compared_responses
+    for found, expected in zip(marks, (*sets, content.best.responses), strict=False):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_density_is_that_of_the_distribution_and_sums_to_one():
+    grid = np.linspace(-6, 12, 4000)
+    for values, expected, error in (
+        (np.random.default_rng(0).normal(3, 2, 4000), scipy.stats.norm(3, 2).pdf(grid), 0.02),
+        (np.full(7, 2.5), scipy.stats.norm(2.5, 0.018).pdf(grid), 1e-6),
+        (np.array([2.5]), scipy.stats.norm(2.5, 0.018).pdf(grid), 1e-6),
+    ):
+        density = figures.kernel_density(values, grid)
+        assert np.abs(density - expected).max() < error
+        assert density.sum() * (grid[1] - grid[0]) == pytest.approx(1, abs=0.02)
+
+
+def test_effect_is_coloured_by_what_it_says_of_the_paper():
+    rows = [
+        ConceptRow("a → b", "transients", "dB/s", 30, 20, effect, effect - 0.4, effect + 0.4, sign)
+        for effect, sign in ((-0.8, -1), (-0.8, 1), (-0.1, 1), (-0.8, 0))
+    ]
+    assert [row.verdict for row in rows] == ["agrees", "reverse", "unclear", ""]
+    for row in rows:
+        [panel] = charts.concept_figure([row]).axes
+        [point] = [line for line in panel.lines if line.get_marker() == "o"]
+        assert point.get_color() == charts.VERDICT_COLORS[row.verdict]
+        shaded = [one.get_paths()[0].get_extents() for one in panel.collections]
+        assert [np.sign(one.x0 + one.x1) for one in shaded] == [row.claimed_sign] * bool(
+            row.claimed_sign
+        )
 
 
 def test_ranking_with_zero_distance_can_be_drawn(content):
-    figure = figures.ranking_figure(content.ranking)
+    figure = charts.ranking_figure(content.ranking)
     assert figure.axes[0].get_xscale() == "log"
     assert figure.axes[0].get_yticklabels()[0].get_text().startswith("best")
 
@@ -97,16 +126,16 @@ def test_users_own_matplotlib_settings_do_not_matter(content):
 
     before = matplotlib.rcParams["axes.labelsize"]
     with matplotlib.rc_context({"axes.labelsize": 40}):
-        figure = figures.ranking_figure(content.ranking)
+        figure = charts.ranking_figure(content.ranking)
         assert matplotlib.rcParams["axes.labelsize"] == 40
     assert figure.axes[0].xaxis.label.get_fontsize() < 20
     assert matplotlib.rcParams["axes.labelsize"] == before
 
 
 def test_names_that_the_font_lacks_are_drawn_without_warnings(content, tmp_path, recwarn):
-    assert figures.printable("chœur 歌 λ $x$") == r"chœur □ λ \$x\$"
+    assert style.printable("chœur 歌 λ $x$") == r"chœur □ λ \$x\$"
     content.response = "歌$_{"
-    for figure in (figures.density_figure(content), figures.curves_figure(content)):
+    for figure in (figures.density_figure(content), charts.curves_figure(content)):
         figure.savefig(tmp_path / "figure.png")
     assert not [one for one in recwarn if "lyph" in str(one.message)]
 
@@ -124,7 +153,7 @@ def test_realism_of_very_different_sizes_is_spread_out_and_the_best_is_on_top():
         ((1.0, 2.0, 3.0, 900.0), "log"),
         ((1.0, 2.0, 3.0, 4.0), "linear"),
     ):
-        [panel] = figures.realism_figure(rows(*scores)).axes
+        [panel] = charts.realism_figure(rows(*scores)).axes
         assert panel.get_yscale() == scale
         low, high = panel.get_ylim()
         assert low < min(scores) and max(scores) < high

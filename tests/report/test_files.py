@@ -6,7 +6,7 @@ import soundfile
 from PIL import Image
 
 from svdam.core.validation import InputError
-from svdam.report.figures import ranking_figure
+from svdam.report.charts import ranking_figure
 from svdam.report.files import Synthesis, save_figure, save_sounds, save_spectrogram, save_wav
 
 

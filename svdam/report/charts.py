@@ -1,0 +1,160 @@
+"""Charts of how the settings were chosen, and of what was measured of the examples."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from svdam.report.content import ConceptRow, RankingRow, RealismRow, ReportContent
+from svdam.report.style import SET_COLORS, new_figure, printable, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@styled
+def curves_figure(content: ReportContent) -> "Figure":
+    """Responses over the steps of the search for the best, median and worst setting."""
+    sets = [(one, one.history) for one in content.marked() if one.history is not None]
+    figure = new_figure(1 + 2.9 * max(len(sets), 1), 3.2)
+    panels = figure.subplots(1, max(len(sets), 1), squeeze=False)[0]
+    compared = content.compared_responses
+    mean, spread = compared.mean(), compared.std(ddof=1) if len(compared) > 1 else 0.0
+    for panel, (one, history) in zip(panels, sets, strict=False):
+        steps = np.arange(len(history))
+        color = SET_COLORS[one.mark]
+        panel.axhspan(mean - spread, mean + spread, color="#20262e", alpha=0.13, lw=0)
+        panel.axhline(mean, color="#20262e", lw=1, ls="--", label="real excerpts")
+        panel.plot(steps, history[:, :100], color=color, alpha=0.22, lw=0.7)
+        panel.plot(
+            steps, np.median(history, axis=1), color=color, lw=2.2, label="median example"
+        )
+        panel.set_title(f"{one.mark}, {one.title}", fontsize=9)
+        panel.set_xlabel("step of the search")
+    panels[0].set_ylabel(f"response ({printable(content.response)})")
+    if sets:
+        panels[0].legend(frameon=False, fontsize=8, loc="best")
+    return figure
+
+
+@styled
+def ranking_figure(ranking: Sequence[RankingRow], confidence: float = 0.95) -> "Figure":
+    """Distance of every configuration with its bootstrap interval, the best on top."""
+    figure = new_figure(7.6, 1.3 + 0.24 * len(ranking))
+    panel = figure.subplots()
+    floor = max(min(row.distance for row in ranking) / 30, 1e-6)
+    for row in ranking:
+        color = SET_COLORS.get(row.mark, "#6b7685")
+        low, high = max(row.distance_low, floor), max(row.distance_high, floor)
+        panel.plot([low, high], [row.rank] * 2, color=color, lw=2, alpha=0.55)
+        panel.plot(max(row.distance, floor), row.rank, "o", color=color, ms=5)
+    names = [
+        f"{row.mark + '  ' if row.mark else ''}$l_r$ {row.learning_rate:g}, "
+        f"$\\lambda$ {row.prior_weight:g}, {row.num_steps} steps"
+        for row in ranking
+    ]
+    panel.set_yticks(range(1, len(ranking) + 1), names, fontsize=8)
+    panel.set_ylim(len(ranking) + 0.7, 0.3)
+    panel.set_xscale("log")
+    panel.set_xlabel(f"distance to the real responses, eq. 3 (line: {confidence:.0%} interval)")
+    panel.set_ylabel("configuration")
+    panel.grid(axis="x", color="#d9dde3", lw=0.6)
+    return figure
+
+
+VERDICT_COLORS = {
+    "agrees": "#138a4e",
+    "reverse": "#c43c35",
+    "unclear": "#7a8594",
+    "": "#20262e",
+    "cannot be told": "#7a8594",
+}
+"""Colours of `ConceptRow.verdict`."""
+
+
+@styled
+def concept_figure(concept: Sequence[ConceptRow]) -> "Figure":
+    """Effect sizes of Section 4.2's three measures, with intervals."""
+    measures = list(dict.fromkeys(row.measure for row in concept))
+    comparisons = list(dict.fromkeys(row.comparison for row in concept))
+    figure = new_figure(2.4 + 2.5 * len(measures), 1.5 + 0.42 * len(comparisons))
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for panel, measure in zip(panels, measures, strict=True):
+        panel.axvline(0, color="#20262e", lw=0.8)
+        for row in concept:
+            if row.measure != measure or not np.isfinite(row.effect_size):
+                continue
+            line = comparisons.index(row.comparison)
+            color = VERDICT_COLORS[row.verdict]
+            panel.plot(
+                [row.effect_low, row.effect_high], [line] * 2, color=color, lw=2.5, alpha=0.5
+            )
+            panel.plot(row.effect_size, line, "o", color=color, ms=6)
+        panel.set_title(measure, fontweight="bold")
+        panel.set_xlabel("effect size (Hedges' g)")
+        limit = 1.1 * max(np.abs(panel.get_xlim()).max(), 0.5)
+        for row in concept:
+            if row.measure == measure and row.claimed_sign:
+                line = comparisons.index(row.comparison)
+                side = sorted((0, row.claimed_sign * limit))
+                panel.fill_between(
+                    side, line - 0.38, line + 0.38, color="#138a4e", alpha=0.08, lw=0
+                )
+        panel.set_xlim(-limit, limit)
+        panel.grid(axis="x", color="#e3e6eb", lw=0.6)
+    panels[0].set_yticks(range(len(comparisons)), comparisons)
+    panels[0].set_ylim(len(comparisons) - 0.4, -0.6)
+    panels[0].set_ylabel("compared sets")
+    return figure
+
+
+REALISM_MEASURES = {
+    "critic_score": "critic's score (higher: more real)",
+    "nearest_distance": "distance to the nearest real excerpt",
+}
+"""Measures of `RealismRow`, in words."""
+
+
+@styled
+def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
+    """Each measure of realism over the distance of eq. 3, a point for each configuration."""
+    measures = [
+        name for name in REALISM_MEASURES if any(getattr(row, name) is not None for row in realism)
+    ]
+    figure = new_figure(0.6 + 4.0 * len(measures), 3.5)
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    # What is marked is drawn last: many configurations may lie on one spot.
+    ordered = sorted(realism, key=lambda row: bool(row.mark))
+    for panel, measure in zip(panels, measures, strict=True):
+        _spread_out(panel, [getattr(row, measure) for row in realism])
+        for row in ordered:
+            value = getattr(row, measure)
+            if row.distance is None:
+                panel.axhline(value, color="#20262e", ls="--", lw=1, label="real excerpts")
+                continue
+            color = SET_COLORS.get(row.mark, "#aab2bd")
+            panel.plot(max(row.distance, 1e-6), value, "o", color=color, label=row.mark or "other")
+        panel.set_xscale("log")
+        panel.set_xlabel("distance to the real responses, eq. 3")
+        panel.set_ylabel(REALISM_MEASURES[measure])
+        _legend_of_each_once(panel)
+    return figure
+
+
+def _legend_of_each_once(panel: "Axes") -> None:
+    handles, labels = panel.get_legend_handles_labels()
+    found = dict(zip(labels, handles, strict=True))
+    order = ("best", "median", "worst", "other", "real excerpts")
+    each = {label: found[label] for label in order if label in found}
+    panel.legend(each.values(), each, frameon=False, fontsize=8)
+
+
+def _spread_out(panel: "Axes", values: Sequence[float]) -> None:
+    """A logarithmic axis (on both sides of 0, if need be) where values would lie on one line."""
+    sizes = np.abs(values)
+    middle = float(np.median(sizes))
+    if np.min(values) > 0 and sizes.max() > 20 * middle:
+        panel.set_yscale("log")
+    elif sizes.max() > 20 * middle > 0:
+        panel.set_yscale("symlog", linthresh=middle, linscale=0.5)
