@@ -27,9 +27,7 @@ def curves_figure(content: ReportContent) -> "Figure":
         panel.axhspan(mean - spread, mean + spread, color="#20262e", alpha=0.13, lw=0)
         panel.axhline(mean, color="#20262e", lw=1, ls="--", label="real excerpts")
         panel.plot(steps, history[:, :100], color=color, alpha=0.22, lw=0.7)
-        panel.plot(
-            steps, np.median(history, axis=1), color=color, lw=2.2, label="median example"
-        )
+        panel.plot(steps, np.median(history, axis=1), color=color, lw=2.2, label="median example")
         panel.set_title(f"{one.mark}, {one.title}", fontsize=9)
         panel.set_xlabel("step of the search")
     panels[0].set_ylabel(f"response ({printable(content.response)})")

@@ -196,17 +196,13 @@ def sound_name(examples: ExampleSet, index: int) -> str:
 
 def save_measures(path: Path, sets: Iterable[ExampleSet]) -> None:
     """Writes the measures of Section 4.2 as a table: a row for each measured example."""
-    measured = [one for one in sets if one.measures is not None]
-    names = list(dict.fromkeys(name for one in measured for name in one.measures))
+    measured = [(one, one.measures) for one in sets if one.measures is not None]
+    names = list(dict.fromkeys(name for _, measures in measured for name in measures))
     with atomic_write(path) as stream:
         writer = csv.writer(stream)
         writer.writerow(["set", "example", "response", *names])
-        for one in measured:
-            columns = (
-                one.labels,
-                one.responses.tolist(),
-                *(one.measures[name].tolist() for name in names),
-            )
+        for one, measures in measured:
+            columns = one.labels, one.responses.tolist(), *(measures[n].tolist() for n in names)
             writer.writerows([one.key, *row] for row in zip(*columns, strict=True))
 
 
