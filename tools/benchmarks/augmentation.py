@@ -6,14 +6,16 @@ Both take turns. The pipeline that makes batches runs as in training, on its own
 is that of train_classifier, fed with a batch that is there already.
 """
 
+import itertools
 import os
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import tensorflow as tf
+from measuring import parser, report, speed_table, take_turns
 
 from svdam.core.config import FRONT_END
 from svdam.data.augmentation import SpectralAugmentation
@@ -26,46 +28,42 @@ from svdam.training.classifier import ClassifierTrainer
 from svdam.training.settings import ClassifierSettings
 
 BATCH = 32
-TURNS = 4
+STEP, MADE = "a training step", "an augmented batch"
 
 
-def batches_per_second(iterator, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        next(iterator)
-    return count / (time.perf_counter() - start)
-
-
-def steps_per_second(trainer, excerpts, labels, count):
-    start = time.perf_counter()
-    for _ in range(count):
-        loss = trainer.step(excerpts, labels)["loss"]
-    float(loss)
-    return count / (time.perf_counter() - start)
-
-
-def main(records="builtin"):
+def main() -> None:
+    flags = parser(__doc__, turns=4)
+    flags.add_argument("records", nargs="?", default="builtin")
+    options = flags.parse_args()
     with tempfile.TemporaryDirectory() as output:
-        settings = ClassifierSettings(output=output)
-        spectra = open_spectra(open_records(resolve_records(records)))
-        options = dict(batch_size=BATCH, seed=0, augmentation=SpectralAugmentation(FRONT_END))
-        trainer = ClassifierTrainer(settings, build_svdnet(np.full(80, -5.0), np.full(80, 2.0)))
-        ratios = []
-        for turn in range(TURNS + 1):
+        spectra = open_spectra(open_records(resolve_records(options.records)))
+        trainer = ClassifierTrainer(
+            ClassifierSettings(output=output), build_svdnet(np.full(80, -5.0), np.full(80, 2.0))
+        )
+        stream = dict(batch_size=BATCH, seed=0, augmentation=SpectralAugmentation(FRONT_END))
+        turns = itertools.count()
+
+        def batches() -> Iterator[tuple]:
             # A new iterator each turn: an open one fills its buffers during the other's turn.
-            iterator = iter(labelled_batches(spectra, **options, start=100 * turn))
-            excerpts, labels = next(iterator)
-            made = batches_per_second(iterator, 60)
-            del iterator
-            taken = steps_per_second(trainer, excerpts, labels, 8)
-            if turn:  # The first turn compiles.
-                ratios.append(made / taken)
-                print(
-                    f"turn {turn}: {made:.1f} augmented batches a second, {taken:.2f} training "
-                    f"steps a second: {ratios[-1]:.1f} times as many"
-                )
-        print(f"median: {np.median(ratios):.1f} times as many")
+            return iter(labelled_batches(spectra, **stream, start=100 * next(turns)))
+
+        excerpts, labels = next(batches())
+
+        def make(count: int = 60) -> int:
+            for _ in itertools.islice(batches(), count):
+                pass
+            return count
+
+        def train(count: int = 8) -> int:
+            for number in range(count):
+                loss = trainer.step(excerpts, labels, tf.constant(number, tf.int64))["loss"]
+            float(loss)
+            return count
+
+        costs = take_turns({MADE: make, STEP: train}, options.turns)
+    table = speed_table(costs, "batch", MADE)
+    report("augmentation", "Augmented batches against training steps", [table], options.output)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -6,10 +6,11 @@ Takes four excerpts of 115 frames from each recording, inverts their log-mel spe
 analyses the sounds again. These are the figures of docs/concepts.md.
 """
 
-import sys
-import time
+import itertools
+from collections.abc import Callable
 
 import numpy as np
+from measuring import Table, parser, report, take_turns
 
 from svdam.audio.decoding import load_audio
 from svdam.audio.inversion import (
@@ -22,6 +23,7 @@ from svdam.audio.log_mel import log_mel_spectrogram, magnitude_spectrogram
 from svdam.core.config import FRONT_END
 
 EXCERPTS = 4
+MOMENTA = (0.0, 0.5, 0.9, 0.99)
 
 
 def excerpts(path: str) -> list[np.ndarray]:
@@ -40,27 +42,39 @@ def spectral_convergence(samples: np.ndarray, magnitudes: np.ndarray) -> float:
 
 
 def main() -> None:
-    """Prints a line for each way."""
-    log_mels = np.stack([one for path in sys.argv[1:] for one in excerpts(path)])
-    print(f"{len(log_mels)} excerpts; convergence, round trip in dB, seconds a sound")
+    """One row for each way."""
+    flags = parser(__doc__, turns=1)
+    flags.add_argument("audio", nargs="+", help="recordings")
+    options = flags.parse_args()
+    log_mels = np.stack([one for path in options.audio for one in excerpts(path)])
+    sounds, table = {}, Table(f"{len(log_mels)} excerpts of 1.6 s")
+
+    def inverting(inversion: str, momentum: float) -> Callable[[], int]:
+        def invert() -> int:
+            way = dict(inversion=inversion, momentum=momentum)
+            sounds[inversion, momentum] = log_mels_to_audio(log_mels, **way)
+            return len(log_mels)
+
+        return invert
+
     log_mels_to_audio(log_mels[:1, :9], 1, inversion="nnls")  # Loads what is loaded once.
-    for inversion in INVERSIONS:
-        magnitudes = log_mels_to_magnitudes(log_mels, inversion=inversion)
-        for momentum in (0.0, 0.5, 0.9, 0.99):
-            started = time.perf_counter()
-            sounds = log_mels_to_audio(log_mels, inversion=inversion, momentum=momentum)
-            seconds = (time.perf_counter() - started) / len(sounds)
-            convergence = np.mean(
-                [spectral_convergence(*pair) for pair in zip(sounds, magnitudes, strict=True)]
-            )
-            error = np.mean(
-                [round_trip_error_db(*pair) for pair in zip(log_mels, sounds, strict=True)]
-            )
-            print(
-                f"{inversion:>14}, momentum {momentum:<4}: {convergence:.3f}  {error:.2f} dB  "
-                f"{seconds:.2f} s",
-                flush=True,
-            )
+    ways = list(itertools.product(INVERSIONS, MOMENTA))
+    costs = take_turns({way: inverting(*way) for way in ways}, options.turns, rehearse=False)
+    magnitudes = {way: log_mels_to_magnitudes(log_mels, inversion=way) for way in INVERSIONS}
+    for inversion, momentum in ways:
+        found = sounds[inversion, momentum]
+        convergence = map(spectral_convergence, found, magnitudes[inversion])
+        errors = map(round_trip_error_db, log_mels, found)
+        table.rows.append(
+            {
+                "inversion": inversion,
+                "momentum": f"{momentum:g}",
+                "spectral convergence": float(np.mean(list(convergence))),
+                "round trip in dB": float(np.mean(list(errors))),
+                "seconds a sound": float(np.median(costs[inversion, momentum][:, 0])),
+            }
+        )
+    report("inversion", "From log-mel to sound and back", [table], options.output)
 
 
 if __name__ == "__main__":

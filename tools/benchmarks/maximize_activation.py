@@ -34,6 +34,7 @@ RUN_STEPS = 30  # Of one run in the released code's manner; scaled to the grid's
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=[*MEASUREMENTS, "run-as-released"])
+    parser.add_argument("--steps", type=int, default=RUN_STEPS, help="of run-as-released")
     parser.add_argument("--classifier")
     parser.add_argument("--generator")
     parser.add_argument("--turns", type=int, help="default: 3; released: 20")
@@ -202,7 +203,7 @@ def run_as_released(arguments):
 
     evaluate(), step()
     began = time.perf_counter()
-    for _ in range(RUN_STEPS):
+    for _ in range(arguments.steps):
         evaluate()
         step()
     print(time.perf_counter() - began)

@@ -1,24 +1,28 @@
-"""Measures critic steps a second against the plain formulation of WGAN-GP.
+"""The critic's step of WGAN-GP, against the plain formulation and against PyTorch.
 
-    python tools/benchmarks/wgan_gp.py [TURNS]
+    python tools/benchmarks/wgan_gp.py [--turns=5]
 
-Plain: each term of the loss as the equation is written, Keras's own layers, float32. Ours: the step
-of train_gan, in float32 and mixed_bfloat16. All take turns in one run, on the same clips and from
-the same weights, so that whatever else the machine does hits all. Processor time is shown beside
-wall time: on a busy machine it is the steadier one. Then the parts around the step: reading the
-clips of an iteration, and one look at the samples.
+Plain: each term of the loss as the equation is written, Keras's own layers, float32. PyTorch: the
+same, channels last; its compiler gives no second derivatives, so it is not used; bfloat16 by
+autocast. svdam: the step of train_gan. All take turns on the same clips, from the same weights and
+with the same random numbers, and must have the same loss after some steps. Then the parts around
+the step: reading the clips of an iteration, and one look at the samples.
+
+PyTorch needs `pip install -c constraints.txt -e '.[bench]'`; without it, it is left out.
 """
 
+import itertools
 import os
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
 import tensorflow as tf
+from measuring import Table, clock, has, parser, report, speed_table, take_turns
 
 from svdam.core.config import LATENT_SIZE
 from svdam.core.summaries import Summaries
@@ -33,18 +37,30 @@ from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
 
 BATCH = 16
+PENALTY, RATE, BETAS = 10, 1e-4, (0.5, 0.9)
+OURS = "svdam, float32"
+TRIED_STEPS = 4
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.02}
+"""Of the loss in the last of the tried steps, relative."""
 
 
-def plain_step(generator, critic):
+def draws(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Latents and positions of the interpolates, as train_gan draws them."""
+    fold = tf.random.experimental.stateless_fold_in(seed, 1)
+    latents = tf.random.stateless_normal((BATCH, LATENT_SIZE), seed)
+    return latents, tf.random.stateless_uniform((BATCH,), fold)
+
+
+def plain_step(generator: keras.Model, critic: keras.Model) -> Callable:
     """The critic's step as Gulrajani et al. write it, and nothing else."""
-    optimizer = keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)
+    optimizer = keras.optimizers.Adam(RATE, *BETAS)
     optimizer.build(critic.trainable_variables)
 
     @tf.function
     def step(real, seed):
-        fake = generator(tf.random.stateless_normal((BATCH, LATENT_SIZE), seed), training=True)
-        fold = tf.random.experimental.stateless_fold_in(seed, 1)
-        share = tf.reshape(tf.random.stateless_uniform((BATCH,), fold), (-1, 1, 1, 1))
+        latents, positions = draws(seed)
+        fake = generator(latents, training=True)
+        share = tf.reshape(positions, (-1, 1, 1, 1))
         with tf.GradientTape() as tape:
             points = share * real + (1 - share) * fake
             with tf.GradientTape() as inner:
@@ -55,7 +71,7 @@ def plain_step(generator, critic):
             penalty = tf.reduce_mean((norms - 1) ** 2)
             real_score = tf.reduce_mean(critic(real, training=True))
             fake_score = tf.reduce_mean(critic(fake, training=True))
-            loss = fake_score - real_score + 10 * penalty
+            loss = fake_score - real_score + PENALTY * penalty
         variables = critic.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
         return loss
@@ -63,75 +79,129 @@ def plain_step(generator, critic):
     return step
 
 
-def our_step(precision, weights):
-    keras.mixed_precision.set_dtype_policy(precision)
-    trainer = GanTrainer(GanSettings(precision=precision), build_generator(), build_critic())
+def torch_step(generator: keras.Model, critic: keras.Model, precision: str) -> Callable:
+    """The same in PyTorch."""
+    import torch
+    import torch_networks as networks
+
+    make, judge = networks.Generator(generator), networks.Critic(critic)
+    adam = torch.optim.Adam(judge.parameters(), RATE, BETAS, eps=1e-7)
+
+    def step(real, seed):
+        latents, positions = (torch.from_numpy(values.numpy()) for values in draws(seed))
+        real = torch.from_numpy(np.asarray(real)).permute(0, 3, 1, 2)
+        adam.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            with torch.no_grad():
+                fake = make(latents).float()
+            points = torch.lerp(fake, real, positions.view(-1, 1, 1, 1)).requires_grad_()
+            scores = judge(points)
+            (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+            penalty = ((gradients.float().flatten(1).norm(dim=1) - 1) ** 2).mean()
+            loss = judge(fake).float().mean() - judge(real).float().mean() + PENALTY * penalty
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return step
+
+
+def our_step(precision: str, weights: list) -> Callable:
+    policy = {"bfloat16": "mixed_bfloat16"}.get(precision, precision)
+    keras.mixed_precision.set_dtype_policy(policy)
+    trainer = GanTrainer(GanSettings(precision=policy), build_generator(), build_critic())
     keras.mixed_precision.set_dtype_policy("float32")
     for model, arrays in zip((trainer.generator, trainer.critic), weights, strict=True):
         model.set_weights(arrays)
     return tf.function(lambda real, seed: trainer._critic_step(real, seed)["critic_loss"])
 
 
-def seconds(step, *arguments):
-    wall, processor = time.perf_counter(), time.process_time()
-    float(step(*arguments))
-    return np.array([time.perf_counter() - wall, time.process_time() - processor])
-
-
-def measure_steps(clips, turns):
+def steps_of_all() -> dict[str, Callable]:
+    """The contestants, from the same weights."""
     keras.utils.set_random_seed(0)
     generator, critic = build_generator(), build_critic()
     weights = [model.get_weights() for model in (generator, critic)]
-    steps = {
-        "plain, float32": plain_step(generator, critic),
-        "ours, float32": our_step("float32", weights),
-        "ours, mixed_bfloat16": our_step("mixed_bfloat16", weights),
-    }
+    steps = {name: our_step(name.split(", ")[1], weights) for name in (OURS, "svdam, bfloat16")}
+    if has("torch"):
+        for precision in TOLERANCE:
+            steps[f"PyTorch, {precision}"] = torch_step(generator, critic, precision)
+    return steps | {"plain, float32": plain_step(generator, critic)}
+
+
+def require_agreement(losses: dict[str, list[float]]) -> str:
+    """Ends the run unless all have the same loss after some steps; returns a line about it."""
+    plain = losses["plain, float32"][-1]
+    apart = {name: abs(found[-1] / plain - 1) for name, found in losses.items()}
+    for name, difference in apart.items():
+        if difference > TOLERANCE[name.split(", ")[1]]:
+            sys.exit(f"{name}: losses {losses[name]}, plain has {losses['plain, float32']}")
+    each = "; ".join(f"{name}: {difference:.0e}" for name, difference in apart.items())
+    return f"Loss of step {TRIED_STEPS} apart from that of the plain form, relatively, by {each}."
+
+
+def measure_steps(clips: tf.Tensor, turns: int) -> tuple[Table, str, float]:
+    """The table, a line about the losses, and the seconds of our step."""
+    steps = steps_of_all()
     losses = {name: [] for name in steps}
-    taken = {name: [] for name in steps}
-    for turn in range(turns + 1):
-        for name, step in steps.items():
-            seed = tf.constant([0, turn], tf.int64)
-            losses[name].append(float(step(clips, seed)))
-            if turn:  # The first turn compiles.
-                taken[name].append(seconds(step, clips, seed))
-    plain = np.array(taken["plain, float32"])
-    for name in steps:
-        wall, processor = np.median(taken[name], axis=0)
-        ratios = np.median(plain / np.array(taken[name]), axis=0)
-        apart = np.abs(np.array(losses[name]) / losses["plain, float32"] - 1)
-        print(
-            f"{name:21s} {1 / wall:5.2f} steps/s, {processor:5.2f} s of processor a step; "
-            f"{ratios[0]:.2f} times plain by wall, {ratios[1]:.2f} by processor; "
-            f"loss apart by {apart[0]:.0e} in the first step, {apart[-1]:.0e} in the last"
-        )
-    return np.median(taken["ours, float32"], axis=0)
+
+    def running(name: str) -> Callable[[], int]:
+        numbers = itertools.count()
+
+        def run() -> int:
+            seed = tf.constant([0, next(numbers)], tf.int64)
+            losses[name].append(float(steps[name](clips, seed)))
+            return 1
+
+        return run
+
+    contestants = {name: running(name) for name in steps}
+    for run in contestants.values():
+        for _ in range(TRIED_STEPS):
+            run()
+    agreement = require_agreement(losses)
+    costs = take_turns(contestants, turns, rehearse=False)
+    table = speed_table(costs, "critic step", OURS)
+    return table, agreement, float(np.median(costs[OURS][:, 0]))
 
 
-def measure_around(records, step_secs):
+def measure_around(records, step_secs: float) -> Table:
+    """What else an iteration and a look at the samples take, as shares of the time."""
     settings = GanSettings()
-    per_iteration = settings.critic_steps * BATCH
-    batches = iter(clip_batches(records, batch_size=per_iteration, seed=0))
-    read = [seconds(lambda: next(batches)[0, 0, 0, 0]) for _ in range(60)][10:]
     iteration = (settings.critic_steps + 0.5) * step_secs
-    share = 100 * np.mean(read, axis=0) / iteration
-    print(f"input: {share[0]:.2f} % of an iteration's wall time, {share[1]:.2f} % of processor")
+    batches = iter(clip_batches(records, batch_size=settings.critic_steps * BATCH, seed=0))
+    for _ in range(10):
+        next(batches)
+    start = clock()
+    for _ in range(50):
+        next(batches)
+    read = ((clock() - start) / 50)[0]
     with tempfile.TemporaryDirectory() as folder, Summaries(folder) as summaries:
         watcher = GanWatcher(settings, records, build_generator(), summaries, build_svdnet())
         watcher.samples(0)
-        look = seconds(lambda: watcher.samples(1)["frechet_distance"])
-    share = 100 * look / (settings.samples_every * iteration)
-    print(
-        f"samples: {look[0]:.1f} s every {settings.samples_every} iterations, {share[0]:.2f} % of "
-        f"wall time, {share[1]:.2f} % of processor"
+        start = clock()
+        watcher.samples(1)
+        look = (clock() - start)[0]
+    every = settings.samples_every
+    rows = [("input of an iteration", read, 1), (f"samples, every {every} iterations", look, every)]
+    return Table(
+        "Around the step",
+        [
+            {"": name, "seconds": secs, "% of the time": 100 * secs / (count * iteration)}
+            for name, secs, count in rows
+        ],
     )
 
 
-def main(turns="5"):
-    records = open_records(resolve_records(os.environ.get("RECORDS", "builtin")))
+def main() -> None:
+    flags = parser(__doc__)
+    flags.add_argument("--records", default="builtin")
+    options = flags.parse_args()
+    records = open_records(resolve_records(options.records))
     clips = next(iter(clip_batches(records, batch_size=BATCH, seed=1)))
-    measure_around(records, measure_steps(clips, int(turns)))
+    table, agreement, step_secs = measure_steps(tf.convert_to_tensor(clips), options.turns)
+    tables = [table, measure_around(records, step_secs)]
+    report("wgan_gp", "The critic's step of WGAN-GP", tables, options.output, agreement)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
