@@ -45,16 +45,12 @@ _STATE = "jax_state.npz"
 
 
 class State(NamedTuple):
-    """Weights of both networks and the variables of both optimisers, as lists of arrays.
-
-    ``sampled_generator`` is the running average of the generator's weights, which is exported.
-    """
+    """Weights of both networks and the variables of both optimisers, as lists of arrays."""
 
     generator: list
     critic: list
     generator_optimizer: list
     critic_optimizer: list
-    sampled_generator: list
 
 
 class JaxTrainer:
@@ -80,7 +76,7 @@ class JaxTrainer:
 
     def state(self) -> State:
         """The state that the networks hold."""
-        parts = (self.generator, self.critic, *self._optimizers, self.generator)
+        parts = (self.generator, self.critic, *self._optimizers)
         return State(*([variable.value for variable in part.variables] for part in parts))
 
     def _scores(self, weights: list, clips: jax.Array) -> jax.Array:
@@ -152,12 +148,7 @@ class JaxTrainer:
             )
         latents = jax.random.fold_in(key, self._settings.critic_steps)
         state, more = self._generator_step(state, jax.random.normal(latents, shape))
-        decay = jnp.minimum(self._settings.generator_average, (1 + iteration) / (10 + iteration))
-        average = [
-            decay * mean + (1 - decay) * weight
-            for mean, weight in zip(state.sampled_generator, state.generator, strict=True)
-        ]
-        return state._replace(sampled_generator=average), {**losses, **more}
+        return state, {**losses, **more}
 
 
 def train(settings: GanSettings, folder: Path, clips: Any) -> dict[str, float]:
@@ -205,7 +196,7 @@ def export(trainer: JaxTrainer, settings: GanSettings, state: State, folder: Pat
     """Writes both networks as float32 ``.keras`` files."""
     keras.mixed_precision.set_dtype_policy("float32")
     for model, weights in (
-        (build_generator(settings.preset), state.sampled_generator),
+        (build_generator(settings.preset), state.generator),
         (build_critic(), state.critic),
     ):
         model.set_weights([np.asarray(array) for array in weights])

@@ -65,7 +65,7 @@ def train_gan(
         export(trainer, settings, run.folder)
         return {"iterations": iteration}
     with Interruption() as interruption, Summaries(run.folder) as summaries:
-        watcher = GanWatcher(settings, records, trainer.sampled_generator, summaries, classifier)
+        watcher = GanWatcher(settings, records, trainer.generator, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)
         metrics = _train(settings, records, trainer, cluster, interruption, checkpoints, watcher)
@@ -76,7 +76,7 @@ def train_gan(
 def export(trainer: GanTrainer, settings: GanSettings, folder: Path) -> None:
     """Writes both networks as float32 ``.keras`` files, whatever precision they were trained in."""
     generator, critic = _build_networks(settings, "float32")
-    for model, trained in ((generator, trainer.sampled_generator), (critic, trainer.critic)):
+    for model, trained in ((generator, trainer.generator), (critic, trainer.critic)):
         model.set_weights(trained.get_weights())
         save_model(model, folder / f"{model.name}.keras")
 
@@ -131,7 +131,14 @@ def _follow_chief(cluster: Cluster, trainer: GanTrainer, step: tf.Variable) -> i
 
 
 def _checkpoints(folder: Path, settings: GanSettings, trainer: GanTrainer) -> Checkpoints:
-    return Checkpoints(folder / "checkpoints", settings.keep_checkpoints, **trainer.parts)
+    return Checkpoints(
+        folder / "checkpoints",
+        settings.keep_checkpoints,
+        generator=trainer.generator,
+        critic=trainer.critic,
+        generator_optimizer=trainer.generator_optimizer,
+        critic_optimizer=trainer.critic_optimizer,
+    )
 
 
 def _build_networks(settings: GanSettings, precision: str) -> tuple[keras.Model, keras.Model]:

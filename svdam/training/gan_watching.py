@@ -34,7 +34,7 @@ class GanWatcher:
         Args:
             settings: See `GanSettings`.
             records: Real songs.
-            generator: The network to sample from.
+            generator: The network that is trained.
             summaries: Where everything is written.
             classifier: SVDNet for the score; None for no score.
         """

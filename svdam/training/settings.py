@@ -61,13 +61,6 @@ class GanSettings(Settings):
     beta_1: float = setting(0.5, "Adam's beta 1.", minimum=0, maximum=0.9999)
     beta_2: float = setting(0.9, "Adam's beta 2.", minimum=0, maximum=0.99999)
     gradient_penalty: float = setting(10.0, "Weight of the gradient penalty.", minimum=0)
-    generator_average: float = setting(
-        0.0,
-        "Decay of a running average of the generator's weights, which is then what is sampled and "
-        "exported; 0 for the weights themselves, as in the paper.",
-        minimum=0,
-        maximum=0.99999,
-    )
     preset: str = setting("paper", "Generator: kernels of Table 1.", choices=GENERATOR_PRESETS)
     clip_spacing: int | None = setting(
         None, "Frames from one clip's start to the next; back to back if empty.", minimum=1

@@ -62,9 +62,7 @@ class GanTrainer:
     """Both networks, their optimisers, and one training iteration.
 
     Attributes:
-        generator: The generator; Keras's own layers.
-        sampled_generator: What to sample from and to export: a running average of the generator's
-            weights, or the generator itself if ``settings.generator_average`` is 0.
+        generator: The generator; Keras's own layers, to save and to sample from.
         critic: The critic.
         generator_optimizer: Adam.
         critic_optimizer: Adam.
@@ -88,10 +86,6 @@ class GanTrainer:
                 is no GPU by default.
         """
         self.generator, self.critic = generator, critic
-        self.sampled_generator = generator
-        if settings.generator_average:
-            self.sampled_generator = keras.models.clone_model(generator)
-            self.sampled_generator.set_weights(generator.get_weights())
         self.strategy = tf.distribute.get_strategy()
         self._settings = settings
         if use_cpu_form is None:
@@ -110,15 +104,8 @@ class GanTrainer:
     @property
     def variables(self) -> list[tf.Variable]:
         """All that makes up the state."""
-        return [variable.value for part in self.parts.values() for variable in part.variables]
-
-    @property
-    def parts(self) -> dict[str, keras.Model | keras.optimizers.Optimizer]:
-        """The state by name: networks and optimisers."""
-        names = ["generator", "critic", "generator_optimizer", "critic_optimizer"]
-        if self.sampled_generator is not self.generator:
-            names.append("sampled_generator")
-        return {name: getattr(self, name) for name in names}
+        parts = (self.generator, self.critic, self.generator_optimizer, self.critic_optimizer)
+        return [variable.value for part in parts for variable in part.variables]
 
     @tf.function
     def iterate(self, clips: tf.Tensor, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -136,19 +123,7 @@ class GanTrainer:
         for step in tf.range(1, self._settings.critic_steps):
             critic_metrics = self._on_all_devices(self._critic_step, clips[step], _fold(base, step))
         seed = _fold(base, self._settings.critic_steps)
-        generator_metrics = self._on_all_devices(self._generator_step, seed)
-        if self.sampled_generator is not self.generator:
-            self._follow_generator(iteration)
-        return {**critic_metrics, **generator_metrics}
-
-    def _follow_generator(self, iteration: tf.Tensor) -> None:
-        """Moves the running average, faster as long as few iterations have been made."""
-        steps = tf.cast(iteration, tf.float32)
-        decay = tf.minimum(self._settings.generator_average, (1 + steps) / (10 + steps))
-        for average, weight in zip(
-            self.sampled_generator.variables, self.generator.variables, strict=True
-        ):
-            average.assign(decay * average + (1 - decay) * weight)
+        return {**critic_metrics, **self._on_all_devices(self._generator_step, seed)}
 
     def _on_all_devices(self, step: Callable, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         """Runs a step on each device; its results are the same on all."""

@@ -14,7 +14,6 @@ SMALL = (
     "--preset=square",
     "--batch_size=2",
     "--critic_steps=2",
-    "--generator_average=0.9",
     "--samples_every=1000",
     "--scalars_every=1",
 )

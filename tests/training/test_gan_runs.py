@@ -96,7 +96,7 @@ def test_export_writes_the_last_checkpoint(records, undisturbed, tmp_path):
         (tmp_path / f"gan/{name}.keras").unlink()
     settings = GanSettings(
         output=str(tmp_path / "gan"), records=str(records), preset="square", batch_size=2,
-        critic_steps=2, generator_average=0.9, export=True,
+        critic_steps=2, export=True,
     )  # fmt: skip
     data = open_records(records)
     facts = {"records_fingerprint": data.fingerprint}

@@ -171,25 +171,3 @@ def test_iterations_repeat_from_their_number_alone(trained):
     assert {k: float(v) for k, v in repeated.items()} == {k: float(v) for k, v in metrics.items()}
     for a, b in zip(again.critic.get_weights(), trainer.critic.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def test_the_running_average_follows_the_generator():
-    keras.utils.set_random_seed(0)
-    settings = GanSettings(critic_steps=1, batch_size=2, learning_rate=0.01, generator_average=0.15)
-    trainer = GanTrainer(settings, build_generator("square"), build_critic())
-    expected = trainer.generator.get_weights()
-    real = tf.random.stateless_normal((1, 2, 115, 80, 1), (1, 1))
-    for iteration, decay in enumerate((1 / 10, 0.15, 0.15)):  # 2 / 11 would be more than 0.15.
-        trainer.iterate(real, tf.constant(iteration, tf.int64))
-        weights = trainer.generator.get_weights()
-        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, weights, strict=True)]
-    for found, average, weight in zip(
-        trainer.sampled_generator.get_weights(), expected, weights, strict=True
-    ):
-        np.testing.assert_allclose(found, average, rtol=0, atol=1e-6)
-        assert np.abs(found - weight).max() > 1e-4
-
-
-def test_without_an_average_the_generator_itself_is_sampled(trained):
-    _, trainer, *_ = trained
-    assert trainer.sampled_generator is trainer.generator
