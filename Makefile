@@ -27,6 +27,7 @@ demo-train: $(INSTALLED)
 	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier_plain.cfg
 	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier.cfg
 	cp runs/demo-train/classifier/classifier.keras checkpoints/demo_svdnet.keras
+	$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator_first.cfg
 	$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator.cfg
 	cp runs/demo-train/gan/generator.keras checkpoints/demo_generator.keras
 

@@ -38,6 +38,7 @@ from svdam.data.places import numbered_clips
 from svdam.data.records import open_records
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
+from svdam.models.loading import take_weights
 from svdam.models.saving import save_model
 from svdam.training.settings import GanSettings
 
@@ -62,6 +63,8 @@ class JaxTrainer:
         keras.utils.set_random_seed(settings.seed)
         keras.mixed_precision.set_dtype_policy(settings.precision)
         self.generator, self.critic = build_generator(settings.preset), build_critic()
+        if settings.initial:
+            take_weights(settings.initial, self.generator, self.critic)
         self._optimizers = [
             keras.optimizers.Adam(
                 settings.learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2

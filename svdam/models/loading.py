@@ -52,6 +52,27 @@ def load_model(
     return model
 
 
+def take_weights(folder: str | os.PathLike, *models) -> None:
+    """Gives networks the weights of those of the same name in a finished run of train_gan.
+
+    Args:
+        folder: The run folder that ``--initial`` names.
+        *models: Built Keras models, named generator or critic.
+
+    Raises:
+        InputError: If the run is not finished, or its networks have other layers.
+    """
+    folder = open_run(folder, "train_gan", "initial").folder
+    for model in models:
+        weights = load_model(folder / f"{model.name}.keras", "initial").get_weights()
+        if [array.shape for array in weights] != [tuple(own.shape) for own in model.weights]:
+            raise InputError(
+                f"--initial: the {model.name} of {folder} has other layers; expected the same "
+                "--preset"
+            )
+        model.set_weights(weights)
+
+
 def model_path(path: str | os.PathLike, flag: str) -> Path:
     """The ``.keras`` file that ``--flag=path`` names.
 

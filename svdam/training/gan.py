@@ -17,6 +17,7 @@ from svdam.data.prefetch import Prefetched
 from svdam.data.records import Records
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
+from svdam.models.loading import take_weights
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cluster import Cluster
@@ -54,6 +55,8 @@ def train_gan(
     cluster = Cluster(strategy)
     cluster.require_equal_shares(settings.batch_size)
     trainer = _build_trainer(settings, cluster)
+    if settings.initial and run is not None:
+        take_weights(settings.initial, trainer.generator, trainer.critic)
     if run is None:
         with Interruption() as interruption:
             return _train(settings, records, trainer, cluster, interruption)

@@ -52,6 +52,10 @@ class GanSettings(Settings):
 
     output: str = setting("runs/gan", "Run folder.", identity=False)
     records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    initial: str | None = setting(
+        None,
+        "Finished run folder of train_gan whose networks to start from; random ones if empty.",
+    )
     num_iterations: int = setting(
         600_000, "Iterations, each of one generator step.", minimum=1, identity=False
     )

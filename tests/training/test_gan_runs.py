@@ -110,6 +110,17 @@ def test_export_without_a_checkpoint_is_refused(records, tmp_path):
         run_here(records, tmp_path, export=True)
 
 
+def test_a_run_may_start_from_the_networks_of_another(records, undisturbed, tmp_path):
+    """At a rate of nearly 0 they come out as they went in."""
+    run_here(records, tmp_path, initial=str(undisturbed), num_iterations=1, learning_rate=1e-20)
+    assert_same_weights(tmp_path / "gan", undisturbed)
+
+
+def test_networks_of_another_shape_are_refused(records, undisturbed, tmp_path):
+    with pytest.raises(InputError, match=r"--initial: the generator of .* has other layers"):
+        run_here(records, tmp_path, initial=str(undisturbed), preset="paper")
+
+
 def run_here(records, tmp_path, classifier=None, **settings):
     settings = {"preset": "square", "batch_size": 2, "critic_steps": 1, **settings}
     settings = GanSettings(output=str(tmp_path / "gan"), records=str(records), **settings)
