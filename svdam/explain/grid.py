@@ -6,7 +6,8 @@ chunks by the settings and the models alone. A finished chunk is kept in the run
 that was stopped computes again at most the chunk it was at.
 """
 
-import functools
+import contextlib
+import dataclasses
 import itertools
 import math
 import shutil
@@ -31,6 +32,7 @@ from svdam.explain.replicas import Replicas
 from svdam.explain.results import AMResults, Configuration
 from svdam.explain.settings import SearchSettings
 from svdam.explain.starts import starting_latents
+from svdam.explain.watching import SUMMARIES, LiveSummaries
 
 LARGEST_CHUNK = 150
 """Latents of a chunk, where memory allows more: a larger batch is no faster."""
@@ -79,7 +81,8 @@ def search(
     room = latents_at_once(models, settings.max_memory, _results_bytes(settings, starts, models))
     chunks = split_evenly(len(pairs) * len(starts), min(room, LARGEST_CHUNK))
     paths = [run.folder / _CHUNKS / f"{number:05d}.npz" for number in range(len(chunks))]
-    _search_chunks(engine, settings, starts, pairs, dict(zip(paths, chunks, strict=True)), strategy)
+    chunks_by_path = dict(zip(paths, chunks, strict=True))
+    _search_chunks(engine, settings, starts, pairs, chunks_by_path, run, strategy)
     if strategy is not None and not is_chief(strategy):
         return None
     parts = [_load_chunk(path) for path in paths]
@@ -118,6 +121,7 @@ def _search_chunks(
     starts: np.ndarray,
     pairs: list[tuple[float, float]],
     chunks: dict[Path, slice],
+    run: Run,
     strategy: tf.distribute.Strategy | None,
 ) -> None:
     """Computes the chunks that are not in the run folder yet; trajectories go pair by pair."""
@@ -133,33 +137,55 @@ def _search_chunks(
         progress(total=total, description="activation maximization", unit="step") as bar,
     ):
         for (path, chunk), is_done in zip(chunks.items(), done, strict=True):
-            show = functools.partial(_show, bar, interruption, chunk, num_steps, len(latents))
+            view = _View(bar, interruption, chunk, num_steps, len(latents))
             if is_done:
-                show(num_steps)
+                view.show(num_steps)
                 continue
-            result = engine.run(
-                latents[chunk],
-                rates[chunk],
-                weights[chunk],
-                num_steps,
-                settings.num_steps,
-                on_steps=show,
-            )
+            with _live_summaries(run, chunk, num_steps, writes) as view.live:
+                result = engine.run(
+                    latents[chunk],
+                    rates[chunk],
+                    weights[chunk],
+                    num_steps,
+                    settings.num_steps,
+                    on_steps=view.show,
+                )
             _require_finite(result, settings.response)
             if writes:
                 _save_chunk(path, result)
 
 
-def _show(
-    bar: Any, interruption: Interruption, chunk: slice, num_steps: int, count: int, steps: int
-) -> None:
-    """Moves the progress bar by ``steps`` of a chunk; every latent counts. Stops on Ctrl-C."""
-    interruption.raise_if_requested()
-    size = chunk.stop - chunk.start
-    bar.update(steps * size)
-    step = (bar.n - chunk.start * num_steps) // size
-    place = f"latent {chunk.stop} of {count}, step {step} of {num_steps}"
-    bar.set_postfix_str(place, refresh=False)
+@dataclasses.dataclass
+class _View:
+    """What is seen of a chunk while it is searched; and where Ctrl-C is heard."""
+
+    bar: Any
+    interruption: Interruption
+    chunk: slice
+    num_steps: int
+    num_latents: int  # Of all chunks.
+    live: LiveSummaries | None = None
+
+    def show(self, steps: int, history: dict[str, np.ndarray] | None = None) -> None:
+        """Moves the bar by ``steps`` of each latent of the chunk."""
+        self.interruption.raise_if_requested()
+        if self.live is not None and history is not None:
+            self.live.add(history)
+        size = self.chunk.stop - self.chunk.start
+        self.bar.update(steps * size)
+        step = (self.bar.n - self.chunk.start * self.num_steps) // size
+        place = f"latent {self.chunk.stop} of {self.num_latents}, step {step} of {self.num_steps}"
+        self.bar.set_postfix_str(place, refresh=False)
+
+
+def _live_summaries(
+    run: Run, chunk: slice, num_steps: int, writes: bool
+) -> contextlib.AbstractContextManager[LiveSummaries | None]:
+    """Where TensorBoard sees the chunk meanwhile; None in processes that do not write."""
+    if not writes:
+        return contextlib.nullcontext()
+    name = f"searching latents {chunk.start + 1} to {chunk.stop}"
+    return LiveSummaries(run.folder / SUMMARIES / name, num_steps)
 
 
 def _require_finite(result: Maximization, response: str) -> None:

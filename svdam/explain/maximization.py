@@ -36,6 +36,9 @@ HISTORIES = (
 )
 """What a run records of every state it goes through."""
 
+OnSteps = Callable[[int, dict[str, np.ndarray]], None]
+"""What is told of the steps of a run; see `maximize`."""
+
 
 @dataclasses.dataclass
 class Snapshot:
@@ -89,7 +92,7 @@ def maximize(
     keep: str = "last",
     optimizer: Optimizer | None = None,
     strategy: tf.distribute.Strategy | None = None,
-    on_steps: Callable[[int], None] | None = None,
+    on_steps: OnSteps | None = None,
 ) -> Maximization:
     """Searches the latents whose sounds drive the response up or down (eq. 2).
 
@@ -113,7 +116,8 @@ def maximize(
             the best response seen so far, the start included.
         optimizer: See `svdam.explain.optimizers`; Adam as in the paper by default.
         strategy: Splits the latents over devices; None for the strategy in scope, or one device.
-        on_steps: Called with the number of steps just done, several times a run.
+        on_steps: Called several times a run, with the number of steps just done and their history:
+            each of `HISTORIES` by name, (steps, latents of this process).
 
     Returns:
         The result; arrays have the dtype of the generator's input.
@@ -180,7 +184,7 @@ class Maximizer:
         prior_weight: float | np.ndarray,
         num_steps: int,
         snapshot_steps: Sequence[int] = (),
-        on_steps: Callable[[int], None] | None = None,
+        on_steps: OnSteps | None = None,
     ) -> Maximization:
         """Optimises one batch; see `maximize`."""
         latents = self._validate_latents(latents)
@@ -205,7 +209,8 @@ class Maximizer:
                 step += count
                 count = _next_count(count, time.monotonic() - began)
                 if on_steps:
-                    on_steps(rows[-1][0].shape[1])
+                    history = np.concatenate(rows[-1], axis=2)
+                    on_steps(history.shape[1], _named_history(history))
             snapshots[stop], last_row, state = self._snapshot(state, batch)
         parts = [np.concatenate(part, axis=1) for part in zip(*rows, last_row, strict=True)]
         history = self._replicas.join(parts, batch, axis=2)

@@ -9,8 +9,10 @@ activations::
     conv3:5                 mean of channel 5 of ``conv3`` over time and mel
     logit - 0.5 * conv1     sums and differences with weights
 
-Names are those of the model's layers; ``output`` is the model's last one, whatever its name. SVDNet
-has ``conv1`` ... ``fc2`` after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before it.
+Names are those of the model's layers; ``output`` is the model's last one, whatever its name. A
+layer is named after its activation function, and with ``_pre`` before it: SVDNet has ``conv1`` ...
+``fc2`` after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before, and a layer of a user's
+model, ``Dense(64, activation="relu", name="hidden")``, is ``hidden`` and ``hidden_pre``.
 """
 
 import dataclasses
@@ -28,6 +30,23 @@ _TERM = re.compile(
     r"\s*(?P<sign>[+-]?)\s*(?:(?P<weight>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*\*\s*)?"
     r"(?P<layer>[A-Za-z_][\w./]*)(?:\s*:\s*(?P<unit>\d+))?\s*"
 )
+
+_WITH_ACTIVATION = (
+    keras.layers.Activation,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+"""Layers whose ``activation`` is the last thing they do (a recurrent layer's is not)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,15 +124,38 @@ def response_function(
 
 
 def named_activations(classifier: keras.Model) -> dict[str, keras.KerasTensor]:
-    """All activations that a response can name: one for each layer, and ``output``."""
-    outputs = {}
-    for layer in getattr(classifier, "layers", []):
-        nodes = getattr(layer, "_inbound_nodes", [])
-        is_input = isinstance(layer, keras.layers.InputLayer)
-        if len(nodes) == 1 and not is_input and isinstance(layer.output, keras.KerasTensor):
-            outputs[layer.name] = layer.output
+    """All activations that a response can name.
+
+    One for each layer, ``NAME_pre`` for those with an activation function inside, and ``output``.
+    """
+    layers = [layer for layer in getattr(classifier, "layers", []) if _is_named(layer)]
+    outputs = {layer.name: layer.output for layer in layers}
     outputs.setdefault("output", classifier.outputs[0])
+    for layer in layers:
+        name = f"{layer.name}_pre"
+        if name not in outputs and _has_activation(layer):
+            outputs[name] = _before_activation(layer, name)
     return outputs
+
+
+def _is_named(layer: keras.layers.Layer) -> bool:
+    """Whether the layer makes one tensor, once."""
+    nodes = getattr(layer, "_inbound_nodes", [])
+    is_input = isinstance(layer, keras.layers.InputLayer)
+    return len(nodes) == 1 and not is_input and isinstance(layer.output, keras.KerasTensor)
+
+
+def _has_activation(layer: keras.layers.Layer) -> bool:
+    is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
+    return isinstance(layer, _WITH_ACTIVATION) and not is_linear
+
+
+def _before_activation(layer: keras.layers.Layer, name: str) -> keras.KerasTensor:
+    """What goes into the activation function of ``layer``: the output of a linear copy of it."""
+    copy = type(layer).from_config({**layer.get_config(), "name": name, "activation": "linear"})
+    output = copy(layer.input)
+    copy.set_weights(layer.get_weights())
+    return output
 
 
 def _cast(activations: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -15,7 +15,7 @@ from svdam.explain.precision import use_mixed_bfloat16
 from svdam.explain.results import AMResults, write_results
 from svdam.explain.settings import NO_GENERATOR, SearchSettings
 from svdam.explain.starts import latents_path
-from svdam.explain.watching import write_summaries
+from svdam.explain.watching import SUMMARIES, write_summaries
 from svdam.models.loading import load_model, model_path
 
 COMMAND = "maximize_activation"
@@ -40,7 +40,7 @@ def explain(settings: SearchSettings) -> AMResults | None:
         if results is None:
             return None
         write_results(run.folder, results)
-        write_summaries(run.folder / "tensorboard", results)
+        write_summaries(run.folder / SUMMARIES, results)
         run.mark_complete(
             {"configurations": len(results.configurations), "examples": len(results.seeds)}
         )

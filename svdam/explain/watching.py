@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from svdam.audio.inversion import log_mels_to_audio
 from svdam.core.config import FRONT_END
 from svdam.core.summaries import Summaries
 from svdam.explain.results import AMResults, RealResponses
+
+SUMMARIES = "tensorboard"
+"""Name of the folder of a run's summaries."""
 
 _SHEET = 16
 _SOUNDS = 4
@@ -22,11 +26,44 @@ _HISTORIES = {
 }
 
 
+class LiveSummaries:
+    """What TensorBoard shows of latents while they are searched; a context manager.
+
+    Curves and distributions over the latents. `write_summaries` replaces them by those of each
+    configuration, once all are found.
+    """
+
+    def __init__(self, folder: str | os.PathLike, num_steps: int):
+        """``num_steps``: length of the search, which decides how often something is written."""
+        shutil.rmtree(folder, ignore_errors=True)  # Of an attempt that was stopped.
+        self._summaries = Summaries(folder)
+        self._step = 0
+        self._wanted = _spread(num_steps, _CURVE_POINTS)
+
+    def __enter__(self) -> "LiveSummaries":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._summaries.__exit__(*exception)
+
+    def add(self, history: Mapping[str, np.ndarray]) -> None:
+        """The next steps: ``NAME_history`` of each of the curves, (steps, latents)."""
+        count = len(history["response_history"])
+        for step in self._wanted:
+            if self._step <= step < self._step + count:
+                row = step - self._step
+                _response_curves(self._summaries, history["response_history"][row], step)
+                for name in _HISTORIES:
+                    self._summaries.histogram(name, history[f"{name}_history"][row], step)
+        self._summaries.flush()
+        self._step += count
+
+
 def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
     """Writes curves, distributions, examples, sounds and the hyper-parameters.
 
     Each configuration has a folder of its own below ``folder``, as the HParams dashboard wants it.
-    What an earlier run left there is removed first: its events would be shown twice.
+    What an earlier run and `LiveSummaries` left there is removed first: it would be shown twice.
     """
     shutil.rmtree(folder, ignore_errors=True)
     with Summaries(folder) as summaries:
@@ -80,18 +117,22 @@ def _way(summaries: Summaries, results: AMResults, index: int) -> None:
     """How a configuration's examples got where they are: curves, and distributions over them."""
     history = results.history(index)
     for step in _spread(len(history), _CURVE_POINTS):
-        summaries.scalars(
-            {
-                "response/mean": history[step].mean(),
-                "response/lowest": history[step].min(),
-                "response/highest": history[step].max(),
-            },
-            step,
-        )
+        _response_curves(summaries, history[step], step)
     for name, which in _HISTORIES.items():
         values = results.history(index, which)
         for step in _spread(len(values), _HISTOGRAMS):
             summaries.histogram(name, values[step], step)
+
+
+def _response_curves(summaries: Summaries, responses: np.ndarray, step: int) -> None:
+    summaries.scalars(
+        {
+            "response/mean": responses.mean(),
+            "response/lowest": responses.min(),
+            "response/highest": responses.max(),
+        },
+        step,
+    )
 
 
 def _spread(count: int, points: int) -> list[int]:

@@ -23,11 +23,11 @@ from svdam.core.commands import run_command
 from svdam.explain import grid
 
 grid.LARGEST_CHUNK = 4
-shown = grid._show
+shown = grid._View.show
 def slow(*args):
     shown(*args)
     time.sleep({pause})
-grid._show = slow
+grid._View.show = slow
 run_command(maximize_activation.main)
 """
 NUM_CHUNKS = 4

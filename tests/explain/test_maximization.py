@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_models import double_precision
 
 from svdam.core.validation import InputError
 from svdam.explain.maximization import Maximizer, maximize
+from svdam.explain.optimizers import Adam, GradientAscent
 from svdam.explain.starts import latents_from_seeds
 from svdam.models.classifier import build_svdnet
 from svdam.models.generator import build_generator
@@ -83,14 +85,16 @@ def test_gradient_norms_are_those_of_finite_differences(models, latents):
 
 def test_snapshot_equals_a_shorter_run(models, latents):
     options = {"learning_rate": 0.05, "prior_weight": 0.01}
-    long = maximize(*models, latents, num_steps=37, snapshot_steps=[12, 37], **options)
-    short = maximize(*models, latents, num_steps=12, **options)
+    long = maximize(*models, latents, num_steps=150, snapshot_steps=[100, 150], **options)
+    short = maximize(*models, latents, num_steps=100, **options)
     for name in ("latents", "examples", "responses", "log_priors"):
         np.testing.assert_allclose(
-            getattr(long.snapshots[12], name), getattr(short, name), rtol=0, atol=1e-9
+            getattr(long.snapshots[100], name), getattr(short, name), rtol=0, atol=1e-9
         )
-    np.testing.assert_allclose(long.response_history[:13], short.response_history, atol=1e-9)
-    np.testing.assert_array_equal(long.snapshots[37].latents, long.latents)
+    np.testing.assert_allclose(
+        long.response_history[:101], short.response_history, rtol=0, atol=1e-9
+    )
+    np.testing.assert_array_equal(long.snapshots[150].latents, long.latents)
 
 
 def test_batch_equals_its_members_alone_in_any_order(models, latents):
@@ -104,7 +108,7 @@ def test_batch_equals_its_members_alone_in_any_order(models, latents):
         prior_weight=weights[order],
         num_steps=15,
     )
-    np.testing.assert_allclose(together.latents[order], shuffled.latents, atol=1e-9)
+    np.testing.assert_allclose(together.latents[order], shuffled.latents, rtol=0, atol=1e-9)
     for i in range(5):
         alone = maximize(
             *models,
@@ -113,15 +117,31 @@ def test_batch_equals_its_members_alone_in_any_order(models, latents):
             prior_weight=weights[i],
             num_steps=15,
         )
-        np.testing.assert_allclose(together.latents[i], alone.latents[0], atol=1e-9)
+        np.testing.assert_allclose(together.latents[i], alone.latents[0], rtol=0, atol=1e-9)
         np.testing.assert_allclose(
-            together.response_history[:, i], alone.response_history[:, 0], atol=1e-9
+            together.response_history[:, i], alone.response_history[:, 0], rtol=0, atol=1e-9
         )
 
 
-@pytest.mark.parametrize("response", ["logit", "fc1:2", "conv1", "conv1:1", "logit - 0.5 * conv1"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        "logit",
+        "fc1:2",
+        "fc1_pre:2",
+        "conv1",
+        "conv1:1",
+        "conv1_pre",
+        "logit - 0.5 * conv1",
+        "fc1:0 + fc1:3",
+        lambda named: tf.reduce_max(named["conv1"], axis=(1, 2, 3)),
+    ],
+)
 @pytest.mark.parametrize(("direction", "sign"), [("max", 1), ("min", -1)])
-def test_every_objective_moves_in_its_direction(models, latents, response, direction, sign):
+@pytest.mark.parametrize("optimizer", [Adam(), GradientAscent()])
+def test_every_objective_moves_in_its_direction(
+    models, latents, response, direction, sign, optimizer
+):
     result = maximize(
         *models,
         latents,
@@ -130,6 +150,7 @@ def test_every_objective_moves_in_its_direction(models, latents, response, direc
         learning_rate=0.02,
         prior_weight=0,
         num_steps=30,
+        optimizer=optimizer,
     )
     assert (sign * (result.responses - result.response_history[0]) > 0).all()
 
@@ -169,7 +190,7 @@ def test_released_code_prior_doubles_the_pull(models, latents):
     options = {"learning_rate": 0.05, "num_steps": 10}
     released = maximize(*models, latents, prior="released_code", prior_weight=0.1, **options)
     paper = maximize(*models, latents, prior_weight=0.2, **options)
-    np.testing.assert_allclose(released.latents, paper.latents, atol=1e-9)
+    np.testing.assert_allclose(released.latents, paper.latents, rtol=0, atol=1e-9)
 
 
 def test_without_generator_the_excerpt_itself_is_searched(models):
@@ -188,6 +209,22 @@ def test_without_generator_the_excerpt_itself_is_searched(models):
     assert (result.responses > result.response_history[0]).all()
     with pytest.raises(InputError, match="without a generator"):
         maximize(None, classifier, excerpts, learning_rate=0.1, prior_weight=0, num_steps=1)
+
+
+def test_the_paper_models_in_double_precision():
+    """A snapshot is a shorter run, and a batch its members, also through pooling and floors."""
+    with double_precision():
+        keras.utils.set_random_seed(0)
+        engine = Maximizer(build_generator(), build_svdnet())
+        assert engine.latent_shape == (128,)
+        latents = latents_from_seeds(range(2), 128)
+        together = engine.run(latents, np.array([0.1, 0.01]), np.array([0.001, 0.1]), 5, [3])
+        alone = engine.run(latents[1:], 0.01, 0.1, 3)
+    assert alone.examples.dtype == np.float64
+    for name in ("latents", "examples", "responses", "log_priors"):
+        np.testing.assert_allclose(
+            getattr(together.snapshots[3], name)[1:], getattr(alone, name), rtol=0, atol=1e-9
+        )
 
 
 def test_responses_of_the_paper_models_agree_between_batch_and_single_in_float32():

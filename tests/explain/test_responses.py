@@ -80,6 +80,36 @@ def test_values_are_means_of_layers_and_units(classifier, excerpts):
         )
 
 
+def test_before_and_after_an_activation_inside_a_layer():
+    """NumPy on a user's layers, before and after the activation functions that they hold."""
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((6, 4, 1))
+    x = keras.layers.Conv2D(3, (6, 4), activation="relu", name="edges")(inputs)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(5, activation="tanh", name="hidden", bias_initializer="normal")(x)
+    x = keras.layers.Dense(2, name="classes")(x)
+    model = keras.Model(inputs, keras.layers.Activation("softmax", name="shares")(x))
+    edges, _, hidden, hidden_bias, classes, _ = (np.asarray(one) for one in model.weights)
+    excerpts = np.random.RandomState(3).normal(size=(4, 6, 4, 1)).astype(np.float32)
+    edges_pre = excerpts.reshape(4, 24) @ edges.reshape(24, 3)
+    hidden_pre = np.maximum(edges_pre, 0) @ hidden + hidden_bias
+    logits = np.tanh(hidden_pre) @ classes
+    assert (edges_pre < 0).any()
+    for text, expected in (
+        ("edges_pre:1", edges_pre[:, 1]),
+        ("edges:1", np.maximum(edges_pre, 0)[:, 1]),
+        ("hidden_pre", hidden_pre.mean(axis=1)),
+        ("hidden:4", np.tanh(hidden_pre)[:, 4]),
+        ("shares_pre:0", logits[:, 0]),
+        ("output:0", np.exp(logits[:, 0]) / np.exp(logits).sum(axis=1)),
+        (lambda named: named["hidden_pre"][:, 0], hidden_pre[:, 0]),
+    ):
+        found = response_function(model, text)(excerpts)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="no layer 'classes_pre'"):  # It has no activation.
+        response_function(model, "classes_pre")
+
+
 def test_a_python_function_of_the_activations(classifier, excerpts):
     squares = response_function(
         classifier, lambda named: named["fc2"][:, 0] ** 2 + named["logit"][:, 0]

@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 from small_models import EXCERPT, LATENT_SIZE, save_small_models, small_classifier, small_generator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from svdam.core.files import checksum
 from svdam.core.validation import InputError
@@ -24,6 +26,15 @@ GRID = dict(
     num_steps=(4, 9),
     seeds="0-4",
 )
+
+WAYS = {"response", "log_prior", "gradient_norm", "latent_norm"}
+
+
+def events(folder):
+    """What TensorBoard finds in a folder."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    return accumulator
 
 
 @pytest.fixture(scope="module")
@@ -96,26 +107,17 @@ def test_provenance_names_the_files_by_checksum(finished, models):
 
 
 def test_tensorboard_shows_the_way(finished):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.util.tensor_util import make_ndarray
-
-    def events(folder):
-        accumulator = EventAccumulator(str(folder), size_guidance={"tensors": 0})
-        accumulator.Reload()
-        return accumulator
-
     results = read_results(finished)
     root = events(finished / "tensorboard")
     assert {"examples/start", "configuration"} <= set(root.Tags()["tensors"])
     for index, one in enumerate(results.configurations):
         found = events(finished / "tensorboard" / tensorboard_name(one))
         metrics = {"response_mean", "response_variance", "log_prior_mean"}
-        ways = {"response", "log_prior", "gradient_norm", "latent_norm"}
         tags = set(found.Tags()["tensors"])
-        assert metrics | ways | {"examples/max", "_hparams_/session_start_info"} <= tags
+        assert metrics | WAYS | {"examples/max", "_hparams_/session_start_info"} <= tags
         mean = make_ndarray(found.Tensors("response_mean")[0].tensor_proto)
         assert mean == pytest.approx(results.responses[index].mean())
-        for name in ways:
+        for name in WAYS:
             steps = [event.step for event in found.Tensors(name)]
             assert steps == list(range(one.num_steps + 1))
         assert [event.step for event in found.Tensors("examples/max")] == [one.num_steps]
@@ -127,8 +129,6 @@ def tensorboard_name(one):
 
 def test_log_mel_examples_can_be_heard(tmp_path):
     """Any number of frames; the sound needs the front end's 80 bands."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     excerpt = (30, 80, 1)
     small_generator(excerpt).save(tmp_path / "g.keras")
     small_classifier(excerpt).save(tmp_path / "c.keras")
@@ -144,11 +144,9 @@ def test_log_mel_examples_can_be_heard(tmp_path):
         )
     )
     (folder,) = (tmp_path / "run" / "tensorboard").glob("rate=*")
-    accumulator = EventAccumulator(str(folder))
-    accumulator.Reload()
+    found = events(folder)
     plugins = {
-        accumulator.SummaryMetadata(tag).plugin_data.plugin_name
-        for tag in accumulator.Tags()["tensors"]
+        found.SummaryMetadata(tag).plugin_data.plugin_name for tag in found.Tags()["tensors"]
     }
     assert {"audio", "images", "scalars", "histograms", "hparams"} == plugins
 
@@ -172,12 +170,22 @@ def test_a_second_start_goes_on_from_the_chunks(models, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         explain(settings)
     assert len(list((tmp_path / "stopped" / "chunks").iterdir())) == 2
+    shown = tmp_path / "stopped" / "tensorboard"
+    live = events(shown / "searching latents 1 to 7")
+    curves = {f"response/{name}" for name in ("mean", "lowest", "highest")}
+    assert set(live.Tags()["tensors"]) == WAYS | curves
+    steps = [event.step for event in live.Tensors("response/mean")]
+    assert steps == list(range(9))  # The states that a step was taken from.
+    first = make_ndarray(live.Tensors("response/mean")[0].tensor_proto)
+    seeds = [0, 1, 2, 3, 4, 0, 1]
+    assert first == pytest.approx(expected.start_responses[seeds].mean(), rel=1e-4)
     calls[:] = [0] * 3
     found = explain(settings)
     assert len(calls) == 4
     for name, value in vars(expected).items():
         if isinstance(value, np.ndarray):
             np.testing.assert_array_equal(getattr(found, name), value)
+    assert not list(shown.glob("searching*")), "shown twice"
 
 
 def test_eq_1_searches_the_excerpt_itself(models, tmp_path):
