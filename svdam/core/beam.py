@@ -6,20 +6,27 @@ runner whose workers reach the files can do the work. Importing this module does
 
 import contextlib
 import logging
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from svdam.core.validation import InputError, one_line
 
 _POLL_SECS = 0.2
+_POLL_SHARE = 100  # Watching takes at most one part in so many of the time.
 
 
-class Stage(Protocol):
-    """What a Beam worker does with each element. It must be picklable."""
+class Stage:
+    """What a Beam worker does with elements. Picklable; each thread of a worker has its own."""
 
     def process(self, element: Any) -> None:
         """Does the work for one element."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends what `process` started, as other processes."""
 
 
 def run_stage(
@@ -28,6 +35,7 @@ def run_stage(
     runner: str,
     options: Iterable[str] = (),
     watch: Callable[[], None] = lambda: None,
+    interrupt: Callable[[], None] | None = None,
 ) -> None:
     """Runs ``stage.process`` on every element and waits for the end.
 
@@ -36,7 +44,10 @@ def run_stage(
         stage: What to do.
         runner: Name of a Beam runner; ``DirectRunner`` is this process.
         options: Of the runner, as ``--name=value``.
-        watch: Called some times a second while the work goes on, to move a progress bar.
+        watch: Called some times a second while the work goes on, less often if it takes its time:
+            to move a progress bar.
+        interrupt: Called when the wait ends early, as by Ctrl-C, to make stages of this process
+            give up; only then is the end of the work waited for.
 
     Raises:
         InputError: What a stage of a DirectRunner raised, or the runner's failure in one line.
@@ -51,14 +62,30 @@ def run_stage(
 
     thread = threading.Thread(target=run, name="beam", daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_SECS)
-        watch()
+    try:
+        _wait_for(thread, watch)
+    except BaseException:
+        if interrupt is not None:
+            interrupt()
+            thread.join()
+        raise
     if failures:
-        error = failures[0]
-        if isinstance(error, InputError):
-            raise error
-        raise InputError(f"--beam_runner={runner}: {one_line(error)}") from error
+        raise _in_one_line(failures[0], runner) from failures[0]
+
+
+def _wait_for(thread: threading.Thread, watch: Callable[[], None]) -> None:
+    wait_secs = _POLL_SECS
+    while thread.is_alive():
+        thread.join(wait_secs)
+        start = time.monotonic()
+        watch()
+        wait_secs = max(_POLL_SECS, _POLL_SHARE * (time.monotonic() - start))
+
+
+def _in_one_line(error: BaseException, runner: str) -> InputError:
+    if isinstance(error, InputError):  # A stage's own; Beam adds the name of its step.
+        return InputError(re.sub(r" \[while running '[^']*'\]", "", str(error)))
+    return InputError(f"--beam_runner={runner}: {one_line(error)}")
 
 
 def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Iterable[str]) -> None:
@@ -67,10 +94,16 @@ def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Itera
         from apache_beam.options.pipeline_options import PipelineOptions
 
     class Apply(beam.DoFn):
-        """Calls the stage, which knows nothing of Beam."""
+        """Calls a stage, which knows nothing of Beam."""
+
+        def __init__(self, stage: Stage):
+            self._stage = stage
 
         def process(self, element: Any) -> None:
-            stage.process(element)
+            self._stage.process(element)
+
+        def teardown(self) -> None:
+            self._stage.close()
 
     arguments = [f"--runner={runner}", *options]
     local = runner == "DirectRunner"
@@ -79,7 +112,7 @@ def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Itera
         arguments[1:1] = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     with _quiet_logging() if local else contextlib.nullcontext():
         pipeline = beam.Pipeline(options=PipelineOptions(arguments))
-        _ = pipeline | beam.Create(elements) | beam.Reshuffle() | beam.ParDo(Apply())
+        _ = pipeline | beam.Create(elements) | beam.Reshuffle() | beam.ParDo(Apply(stage))
         pipeline.run().wait_until_finish()
 
 

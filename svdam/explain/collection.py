@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from svdam.core.beam import run_stage
+from svdam.core.beam import Stage, run_stage
 from svdam.core.config import FrontEnd
 from svdam.core.files import atomic_path
 from svdam.core.progress import progress
@@ -148,7 +148,7 @@ def excerpt_starts(num_frames: int, excerpt_frames: int, spacing: int) -> range:
     return range(0, num_frames - excerpt_frames + 1, spacing)
 
 
-class PartWorker:
+class PartWorker(Stage):
     """Measures parts, in this process or in a Beam worker; records and model are opened once."""
 
     def __init__(

@@ -1,5 +1,6 @@
 """Preparing data: bad songs, reruns, crashes, numbers of workers, objects stores."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -171,6 +172,26 @@ def test_bad_songs_are_skipped_with_a_reason_each(tmp_path, capsys):
     assert shown.count("skipped: ") == 7 and "warning: no song in the split 'valid'" in shown
 
 
+def test_file_names_that_are_no_unicode(tmp_path):
+    """As from an old disk: Latin-1 bytes in names, of a good song and of a bad one."""
+    folder = tmp_path / "music"
+    write_tone(folder / "a.wav")
+    os.rename(folder / "a.wav", os.fsencode(folder) + b"/caf\xe9.wav")
+    Path(os.fsdecode(os.fsencode(folder) + b"/cass\xe9.wav")).touch()
+    settings = PrepareSettings(
+        output=str(tmp_path / "run"),
+        dataset="folder",
+        data_dir=str(folder),
+        split_ratios=(1, 0, 0),
+        num_workers=1,
+    )
+    for _ in range(2):
+        manifest = prepare_data(settings)
+        assert [song["id"] for song in manifest["songs"]] == ["caf\\xe9.wav"]
+        (skipped,) = manifest["skipped"]
+        assert skipped["id"] == "cass\\xe9.wav" and "cass\\xe9.wav: is empty" in skipped["reason"]
+
+
 def test_strict_makes_a_bad_song_an_error(tmp_path):
     corpus = _damaged_corpus(tmp_path / "corpus")
     with pytest.raises(InputError, match="--strict: 7 of 8 songs cannot be used; the first: "):
@@ -277,3 +298,20 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, how, decoded):
     assert (
         json.loads((output / "manifest.json").read_text("utf-8"))["counts"]["train"]["songs"] == 40
     )
+
+
+@pytest.mark.parametrize(
+    "runner, options",
+    [
+        ("DirectRunner", ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]),
+        ("PortableRunner", ["--job_endpoint=embed", "--environment_type=LOOPBACK"]),
+    ],
+)
+def test_other_beam_runners_give_the_same_records(
+    corpus, records_folder, tmp_path, runner, options
+):
+    """Workers that share nothing with this process but the files; a job server that sends names."""
+    output = tmp_path / "records"
+    settings = _settings(corpus, output, beam_runner=runner, beam_options=tuple(options))
+    prepare_data(dataclasses.replace(settings, num_workers=1))
+    assert _content(output) == _content(records_folder)
