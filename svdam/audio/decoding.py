@@ -8,6 +8,7 @@ Everything is done block by block, and gives the same samples whatever the size 
 that a recording of many hours needs no more memory than a short one.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from svdam.audio.mpeg import declaring_its_length
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError, one_line
 
@@ -22,6 +24,7 @@ MIN_RATE, MAX_RATE = 1000, 768_000  # Of any real recording; outside, a header i
 _BLOCK_VALUES = 1 << 18  # Samples of all channels together: 1 MB, which stays in the cache.
 # Formats with a length in the header may still end a little early: encoder padding, a cut tag.
 MISSING_TOLERANCE = 0.01
+_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's, of a FLAC stream that was written without looking back.
 
 
 def load_audio(path: str | os.PathLike, sample_rate: int = FRONT_END.sample_rate) -> np.ndarray:
@@ -60,7 +63,7 @@ def audio_blocks(
     import soundfile
 
     try:
-        with _open_without_seeking(path) as audio:
+        with _opened(path) as audio:
             if not MIN_RATE <= audio.samplerate <= MAX_RATE or audio.channels < 1:
                 raise InputError(
                     f"{path}: header says {audio.samplerate} Hz and {audio.channels} channels: "
@@ -70,7 +73,7 @@ def audio_blocks(
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
-        reason = one_line(error).replace(f"Error opening {str(path)!r}: ", "")
+        reason = getattr(error, "error_string", "") or one_line(error)
         if "File does not exist" in reason:  # How libsndfile's MP3 part says it; the file is there.
             reason = "Format not recognised."
         raise InputError(
@@ -123,6 +126,18 @@ def _refuse_unreadable(path: Path) -> None:
         raise InputError(f"{path}: is empty (0 bytes)")
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator:
+    """Opens a file so that it can be read to its end."""
+    with contextlib.ExitStack() as stack:
+        audio = stack.enter_context(_open_without_seeking(path))
+        if audio.format == "MP3":
+            whole = stack.enter_context(declaring_its_length(path, audio.frames))
+            if whole != path:
+                audio = stack.enter_context(_open_without_seeking(whole))
+        yield audio
+
+
 def _open_without_seeking(path: Path):
     """Opens a file to be read from the start to the end.
 
@@ -135,12 +150,14 @@ def _open_without_seeking(path: Path):
         def seekable(self) -> bool:
             return False
 
-    return Stream(path)
+    return Stream(os.fsencode(path))  # A name need not be Unicode.
 
 
 def _mono_blocks(audio, path: Path) -> Iterator[np.ndarray]:
     """Decodes up to the end, and compares what came with the length that the header declares."""
     declared, rate, found = audio.frames, audio.samplerate, 0
+    if declared >= _UNKNOWN_LENGTH:
+        declared = 0
     block_samples = max(_BLOCK_VALUES // audio.channels, 1)
     # Others may declare a little less than there is. FLAC's decoder takes what comes after the last
     # sample, as tags do, for a damaged stream.

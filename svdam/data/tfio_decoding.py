@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from svdam.audio.decoding import MAX_RATE, MIN_RATE, MISSING_TOLERANCE, mono, resampled
+from svdam.audio.mpeg import counted_samples
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError, one_line
 from svdam.data.tensorflow_io import load_tensorflow_io
@@ -66,10 +67,12 @@ def tfio_blocks(path: Path, sample_rate: int = FRONT_END.sample_rate) -> Iterato
     samples = _decode(path, _DECODERS[header.format.removesuffix("EX"), header.subtype])
     if samples.ndim != 2 or not samples.size:
         raise InputError(f"{path}: holds no samples")
-    if abs(header.frames - len(samples)) > MISSING_TOLERANCE * header.frames + sample_rate / 10:
+    counted = counted_samples(path) if header.format == "MP3" else None
+    declared = header.frames if counted is None else counted
+    if abs(declared - len(samples)) > MISSING_TOLERANCE * declared + sample_rate / 10:
         raise InputError(
             f"{path}: is cut short or damaged: tensorflow-io decodes {len(samples)} samples of "
-            f"{header.frames} that its header declares"
+            f"{declared} that it has by its header"
         )
     if not np.isfinite(samples).all():
         raise InputError(f"{path}: holds samples that are not finite")

@@ -60,7 +60,7 @@ def all_files() -> dict[str, bytes]:
         for other in FORMATS:
             if other != suffix:
                 files[f"read-{suffix}-named.{other}"] = whole
-    return files | _unusual() | _patched_headers() | _tagged()
+    return files | _unusual() | _without_length() | _patched_headers() | _tagged()
 
 
 def write_all(folder: Path) -> None:
@@ -130,6 +130,26 @@ def _unusual() -> dict[str, bytes]:
             samples[place] = value
             files[f"refuse-{name}-at-{place}.wav"] = encoded("wav", samples, subtype="FLOAT")
     return files
+
+
+def _without_length() -> dict[str, bytes]:
+    """Whole files that do not say how long they are, or let a decoder guess it wrong."""
+    flac = bytearray(encoded("flac"))
+    flac[21] &= 0xF0  # The number of samples: 36 bits of STREAMINFO, here unknown, as in a stream.
+    flac[22:26] = bytes(4)
+    quiet, loud = 0 * sound(), 20 * sound()
+    files = {"read-streamed.flac": bytes(flac)}
+    for name, parts in {"quiet-loud": (quiet, loud), "loud-quiet": (loud, quiet)}.items():
+        counted = variable_mp3(np.concatenate(parts))
+        files[f"read-{name}-uncounted.mp3"] = counted.replace(b"Xing", bytes(4), 1)
+    return files
+
+
+def variable_mp3(samples: np.ndarray, rate: int = RATE) -> bytes:
+    """An MP3 of variable bit rate."""
+    stream = io.BytesIO()
+    soundfile.write(stream, samples, rate, format="MP3", bitrate_mode="VARIABLE")
+    return stream.getvalue()
 
 
 def _patched_headers() -> dict[str, bytes]:
