@@ -19,6 +19,23 @@ def test_equal_to_two_passes_over_all_frames(dtype):
     assert gathered.num_frames == len(frames)
 
 
+def test_equal_to_welford_frame_by_frame():
+    """Welford (1962) as printed, in extended precision: what the original does song by song."""
+    songs = [np.random.RandomState(n).normal(-9, 4, (n, 80)) for n in (700, 1200, 300)]
+    mean = np.zeros(80, np.longdouble)
+    squares = np.zeros(80, np.longdouble)
+    for count, frame in enumerate(np.concatenate(songs).astype(np.longdouble), 1):
+        delta = frame - mean
+        mean += delta / count
+        squares += delta * (frame - mean)
+    gathered = no_frames(80)
+    for song in songs:
+        gathered = gathered.merge(band_statistics(song))
+    np.testing.assert_allclose(gathered.mean, mean.astype(float), rtol=0, atol=1e-12)
+    std = np.sqrt(squares / (count - 1)).astype(float)
+    np.testing.assert_allclose(gathered.std, std, rtol=0, atol=1e-12)
+
+
 def test_a_large_offset_costs_no_digits():
     frames = np.random.RandomState(2).normal(size=(40000, 3)) + 1e8
     gathered = no_frames(3)
