@@ -7,11 +7,13 @@ named ``train``, ``valid`` and ``test``, or from ratios.
 
 import hashlib
 import os
+from collections.abc import Callable
 
 from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.sources import (
     AUDIO_SUFFIXES,
+    FOREIGN_SUFFIXES,
     SPLITS,
     SkippedSong,
     SourceListing,
@@ -57,8 +59,9 @@ def list_folder(
             raise InputError("--split_lists: is not given, expected a folder with the list 'train'")
         return require_songs(_by_lists(data_dir, split_lists), split_lists)
     all_names = set(storage.walk(data_dir))
-    names = sorted(name for name in all_names if _is_audio(name))
-    if not names:
+    names = sorted(name for name in all_names if _has_suffix(name, AUDIO_SUFFIXES))
+    foreign = sorted(name for name in all_names if _has_suffix(name, FOREIGN_SUFFIXES))
+    if not names and not foreign:
         raise InputError(f"--data_dir: {data_dir} holds no audio ({', '.join(AUDIO_SUFFIXES)})")
     songs, skipped = [], []
     for name in names:
@@ -67,10 +70,13 @@ def list_folder(
         else:
             split = name.split("/")[0]
         if split in SPLITS:
-            songs.append(_song(data_dir, name, split, all_names))
+            songs.append(_song(data_dir, name, split, all_names.__contains__))
         else:
             reason = f"{name}: is in none of the folders train/, valid/ and test/"
             skipped.append(SkippedSong(plain_text(name), "", reason))
+    for name in foreign:
+        reason = f"{name}: is of a format that is not read; convert it, for example with ffmpeg"
+        skipped.append(SkippedSong(plain_text(name), "", reason))
     return require_songs(SourceListing(songs, skipped), data_dir)
 
 
@@ -96,20 +102,27 @@ def split_by_ratio(name: str, ratios: tuple[float, ...], seed: int) -> str:
 
 def _by_lists(data_dir: str, split_lists: str) -> SourceListing:
     def find_song(name: str, split: str, place: str) -> SourceSong | SkippedSong:
-        if find_by_any_form(data_dir, name) is None:
+        audio = find_by_any_form(data_dir, name)
+        if audio is None:
             return SkippedSong(plain_text(name), split, f"{place}: {name} does not exist")
-        return _song(data_dir, name, split, None)
+        return _song(
+            data_dir, name, split, lambda path: storage.exists(storage.join(data_dir, path)), audio
+        )
 
     return songs_of_lists(split_lists, find_song, required=("train",))
 
 
-def _song(data_dir: str, name: str, split: str, all_names: set[str] | None) -> SourceSong:
-    labels = None
-    for candidate in _label_names(name):
-        if candidate in all_names if all_names is not None else _exists(data_dir, candidate):
-            labels = storage.join(data_dir, candidate)
-            break
-    audio = find_by_any_form(data_dir, name) or storage.join(data_dir, name)
+def _song(
+    data_dir: str,
+    name: str,
+    split: str,
+    exists: Callable[[str], bool],
+    audio: str | None = None,
+) -> SourceSong:
+    """A song with its labels; ``exists`` tells whether a path below the folder does."""
+    found = next((path for path in _label_names(name) if exists(path)), None)
+    labels = storage.join(data_dir, found) if found else None
+    audio = audio or storage.join(data_dir, name)
     return SourceSong(plain_text(name), split, audio, plain_text(name), labels)
 
 
@@ -123,9 +136,6 @@ def _label_names(name: str) -> list[str]:
     return names
 
 
-def _exists(data_dir: str, name: str) -> bool:
-    return storage.exists(storage.join(data_dir, name))
-
-
-def _is_audio(name: str) -> bool:
-    return name.lower().endswith(AUDIO_SUFFIXES) and not name.split("/")[-1].startswith("._")
+def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file is of one of the kinds, and not macOS's companion (``._``) of one."""
+    return name.lower().endswith(suffixes) and not name.split("/")[-1].startswith("._")

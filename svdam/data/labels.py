@@ -12,6 +12,7 @@ segment with start <= time < end, as in the original ``create_aligned_targets``.
 """
 
 import codecs
+import io
 import math
 import re
 from collections.abc import Sequence
@@ -55,12 +56,14 @@ def parse_labels(content: bytes, name: str) -> list[Segment]:
             there is no segment at all.
     """
     found: list[tuple[Segment, int]] = []
-    for number, line in enumerate(_decode(content, name).splitlines(), 1):
+    # Universal line ends, and no others: a comment may hold what Unicode counts as one.
+    lines = io.StringIO(_decode(content, name), newline=None)
+    for number, line in enumerate(lines, 1):
         text = line.split("#", 1)[0].strip()
         if text:
             found.append((_parse_line(text, f"{name}:{number}"), number))
     if not found:
-        raise InputError(f"{name}: holds no segment, expected lines 'start end sing|nosing'")
+        raise InputError(f"{name}:1: holds no segment, expected lines 'start end sing|nosing'")
     found.sort(key=lambda item: item[0][:2])
     _refuse_contradictions(found, name)
     return [segment for segment, _ in found]
@@ -98,7 +101,8 @@ def _decode(content: bytes, name: str) -> str:
         # Fields are ASCII; a comment in an older encoding does no harm.
         text = content.decode("latin-1")
     if "\0" in text:
-        raise InputError(f"{name}: is no text file, expected lines 'start end sing|nosing'")
+        number = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{name}:{number}: is no text, expected lines 'start end sing|nosing'")
     return text
 
 

@@ -30,7 +30,7 @@ from svdam.data.manifest import MANIFEST_NAME, build_manifest
 from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.shards import UNFINISHED, FinishedRecord
 from svdam.data.songs import DECODERS, DTYPES, SongTask, file_sha256, song_fingerprint
-from svdam.data.sources import SkippedSong, SourceListing, SourceSong
+from svdam.data.sources import SkippedSong, SourceListing, SourceSong, plain_text
 from svdam.data.tensorflow_io import load_tensorflow_io
 
 DATASETS = ("builtin", "jamendo", "fma", "folder")
@@ -200,6 +200,7 @@ def _make_records(
             reason = reasons.get(task.id, f"{task.audio}: its record did not arrive")
             skipped.append(SkippedSong(task.id, songs[task.id].split, reason))
     checksums.save(listing.songs, records)
+    skipped = [dataclasses.replace(song, reason=plain_text(song.reason)) for song in skipped]
     return records, sorted(skipped, key=lambda song: (song.split, song.id))
 
 
@@ -240,9 +241,9 @@ class _AudioChecksums:
     def of(self, audio: str) -> str:
         """The checksum of an audio file, read only if it has changed."""
         facts = list(storage.size_and_time(audio))
-        known = self._known.get(audio)
+        known = self._known.get(plain_text(audio))
         if not known or known[:2] != facts:
-            known = self._known[audio] = [*facts, file_sha256(audio)]
+            known = self._known[plain_text(audio)] = [*facts, file_sha256(audio)]
         return known[2]
 
     def save(self, songs: list[SourceSong], records: dict[str, FinishedRecord]) -> None:
@@ -253,7 +254,7 @@ class _AudioChecksums:
             if record is not None:
                 with contextlib.suppress(InputError):  # A web server need not tell the size.
                     facts = storage.size_and_time(song.audio)
-                    kept[song.audio] = [*facts, record.text("audio_sha256")]
+                    kept[plain_text(song.audio)] = [*facts, record.text("audio_sha256")]
         write_json(self._path, kept)
 
 

@@ -1,6 +1,8 @@
 """What a data set hands to `prepare_data`: a list of songs, and those it could not offer."""
 
 import dataclasses
+import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
@@ -8,7 +10,15 @@ from svdam.core.validation import InputError, quoted_list
 from svdam.data import storage
 
 SPLITS = ("train", "valid", "test")
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".w64")
+AUDIO_SUFFIXES = (
+    *(".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc"),
+    *(".au", ".snd", ".caf", ".w64", ".rf64"),
+)
+# Of sound that libsndfile does not read: looked for only to say so.
+FOREIGN_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".aac", ".ac3", ".wma", ".ape", ".wv", ".mpc", ".tta", ".mka"),
+    *(".webm", ".amr", ".ra", ".dsf", ".dff"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +62,13 @@ def plain_text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def _named_in_bytes(text: str) -> str:
+    """The file name that `plain_text` made ``text`` from."""
+    parts = re.split(r"\\x([89a-f][0-9a-f])", text)
+    parts[1::2] = [os.fsdecode(bytes.fromhex(digits)) for digits in parts[1::2]]
+    return "".join(parts)
+
+
 def require_folder(folder: str | None, expected: str) -> str:
     """Checks --data_dir and returns it.
 
@@ -66,9 +83,10 @@ def require_folder(folder: str | None, expected: str) -> str:
 
 
 def find_by_any_form(folder: str, name: str) -> str | None:
-    """Path of ``folder/name``, whichever Unicode form the file system keeps accents in."""
-    for form in (None, "NFC", "NFD"):
-        path = storage.join(folder, unicodedata.normalize(form, name) if form else name)
+    """Path of ``folder/name``, whichever form the file system keeps accents in."""
+    composed, decomposed = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    for known in dict.fromkeys([name, composed, decomposed, _named_in_bytes(name)]):
+        path = storage.join(folder, known)
         if storage.exists(path):
             return path
     return None

@@ -152,19 +152,38 @@ def list_names(folder: str | os.PathLike) -> list[str]:
 
 
 def walk(folder: str | os.PathLike) -> Iterator[str]:
-    """Paths of all files below a folder, relative to it, with ``/``, sorted within each folder."""
+    """Paths of all files below a folder, relative to it, with ``/``, sorted within each folder.
+
+    Links to folders are followed, but no folder is visited twice.
+
+    Raises:
+        InputError: If a folder cannot be read.
+    """
     visits: Iterable[tuple[str, list[str], list[str]]]
     if is_remote(folder):
         with _errors_named(folder):
             visits = list(_gfile(folder).walk(str(folder)))
     else:
-        visits = os.walk(os.fspath(folder))
+        visits = _local_visits(os.fspath(folder))
     root = str(folder).rstrip("/")
     for place, folders, names in visits:
         folders.sort()
         below = str(place)[len(root) :].strip("/")
         for name in sorted(names):
             yield f"{below}/{name}" if below else name
+
+
+def _local_visits(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    def fail(error: OSError) -> None:
+        raise InputError(f"{error.filename}: {(error.strerror or 'cannot be read').lower()}")
+
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        if os.path.realpath(place) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        yield place, folders, names
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ SAME_MEANING = {
     "utf-16": "0 1.2 nosing\n1.2 3.9 sing\n".encode("utf-16"),
     "comments": "# J\u00e9r\u00f4me\n0 1.2 nosing # intro\n\n1.2 3.9 sing\n".encode(),
     "comments in latin-1": "# J\u00e9r\u00f4me\n0 1.2 nosing\n1.2 3.9 sing\n".encode("latin-1"),
+    "odd characters in comments": b"# a\x0bb\x0cc\x1cd\x85e\n0 1.2 nosing\n1.2 3.9 sing\n",
+    "indented, with blanks behind": b"  0 1.2 nosing  \n\t1.2 3.9 sing\t\n",
     "unsorted": b"1.2 3.9 sing\n0 1.2 nosing\n",
     "no last line end": b"0 1.2 nosing\n1.2 3.9 sing",
     "upper case": b"0 1.2 NOSING\n1.2 3.9 Sing\n",
@@ -31,8 +33,8 @@ def test_ways_to_write_the_same(content):
 
 
 REFUSED = {
-    b"": r"x\.lab: holds no segment",
-    b"# only a comment\n": r"x\.lab: holds no segment",
+    b"": r"x\.lab:1: holds no segment",
+    b"# only a comment\n": r"x\.lab:1: holds no segment",
     b"0 1 nosing\n1 2\n": r"x\.lab:2: found 2 fields",
     b"0 1 nosing\n1 2 sing loudly\n": r"x\.lab:2: found 4 fields",
     b"0,5 1,5 sing\n": r"x\.lab:1: found 5 fields .* decimal point",
@@ -49,7 +51,10 @@ REFUSED = {
     b"1 3 nosing\n0 2 sing\n": r"x\.lab:2: contradicts line 1: from 1 s to 2 s",
     b"0 9 sing\n1 2 sing\n4 5 nosing\n": r"x\.lab:3: contradicts line 1: from 4 s to 5 s",
     b"0 1 sing\n0 1 nosing\n": r"x\.lab:2: contradicts line 1",
-    b"RIFF\x24\x00\x00\x00WAVE": r"x\.lab: is no text file",
+    b"0 1 sing\r\n1 2 nosing\r\n2 3 humming": r"x\.lab:3: found label 'humming'",
+    b"# a\x0cb\n0 1 humming\n": r"x\.lab:2: found label 'humming'",
+    b"RIFF\x24\x00\x00\x00WAVE": r"x\.lab:1: is no text",
+    b"0 1 sing\n1 2 \x00\n": r"x\.lab:2: is no text",
 }
 
 

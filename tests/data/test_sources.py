@@ -167,6 +167,18 @@ def test_folder_by_sub_folders_with_labels_in_all_places(tmp_path):
     assert [song.id for song in listing.skipped] == ["other/e.wav"]
 
 
+def test_folder_names_audio_of_formats_that_are_not_read(tmp_path):
+    _touch(tmp_path, "a.wav", "b/c.M4A", "d.wma", "cover.jpg", "._e.m4a")
+    listing = list_folder(str(tmp_path))
+    assert [song.id for song in listing.songs] == ["a.wav"]
+    reasons = {song.id: song.reason for song in listing.skipped}
+    assert reasons.keys() == {"b/c.M4A", "d.wma"}
+    assert "b/c.M4A: is of a format that is not read; convert it" in reasons["b/c.M4A"]
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(InputError, match=r"no song found: .*c\.M4A: is of a format"):
+        list_folder(str(tmp_path))
+
+
 def test_folder_by_lists(tmp_path):
     _touch(tmp_path / "music", "a.wav", "x/b.wav", "c.wav")
     _touch(tmp_path / "lists", "train.txt", content=b"x/b.wav\nmissing.wav\n")

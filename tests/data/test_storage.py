@@ -49,6 +49,25 @@ def test_walking_and_listing(tmp_path):
     assert storage.list_names(tmp_path) == ["a"] and storage.list_names(tmp_path / "b") == []
 
 
+def test_walking_follows_links_and_names_what_it_cannot_read(tmp_path, monkeypatch):
+    for name in ("music/a", "elsewhere/b"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "music/disk").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "music")
+    assert list(storage.walk(tmp_path / "music")) == ["a", "disk/b"]
+    scan = os.scandir
+
+    def locked(path):
+        if str(path).endswith("disk"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(InputError, match="music/disk: permission denied"):
+        list(storage.walk(tmp_path / "music"))
+
+
 def test_missing_files_are_named(tmp_path):
     for read in (storage.read_bytes, storage.size_and_time):
         with pytest.raises(InputError, match=r"nothing: no such file"):
