@@ -2,9 +2,9 @@
 
     python tools/benchmarks/data_scaling.py [--songs=100,1000,4000] [--secs=3]
 
-Songs are generated: a few different ones, under many names. Memory is the highest that the command
-and each of its worker processes ever had, added up; the command's own part is mostly TensorFlow,
-which writes the summaries.
+Songs are generated: MP3 files, a few different ones under many names. Memory is the highest that
+the command and each of its worker processes ever had; the command's own is mostly TensorFlow, which
+writes the summaries.
 """
 
 import argparse
@@ -21,22 +21,22 @@ import soundfile
 from measuring import Table, clock, parser, report
 
 RATE = 44100
-DIFFERENT = 50
+DIFFERENT = 20
 
 
 def make_songs(folder: Path, count: int, secs: float) -> None:
-    """Fills a folder with ``count`` OGG files."""
+    """Fills a folder with ``count`` MP3 files."""
     folder.mkdir()
     time_secs = np.arange(round(secs * RATE)) / RATE
     for number in range(count):
-        path = folder / f"{number // 1000:03d}" / f"{number:06d}.ogg"
+        path = folder / f"{number // 1000:03d}" / f"{number:06d}.mp3"
         path.parent.mkdir(exist_ok=True)
         if number >= DIFFERENT:
-            os.link(folder / "000" / f"{number % DIFFERENT:06d}.ogg", path)
+            os.link(folder / "000" / f"{number % DIFFERENT:06d}.mp3", path)
             continue
         noise = np.random.RandomState(number).normal(size=(len(time_secs), 2))
         tone = np.sin(2 * np.pi * (200 + 20 * number) * time_secs)[:, None]
-        soundfile.write(path, 0.3 * tone + 0.05 * noise, RATE, format="OGG", subtype="VORBIS")
+        soundfile.write(path, 0.3 * tone + 0.05 * noise, RATE)
 
 
 def watch_memory(process: subprocess.Popen, peaks: dict[int, int]) -> None:
@@ -93,7 +93,7 @@ def add_flags(flags: argparse.ArgumentParser) -> None:
 
 def scaling_table(options: argparse.Namespace) -> Table:
     """One row for each number of songs; the last column is flat if time grows linearly."""
-    table = Table(f"prepare_data: songs of {options.secs:g} s (OGG, stereo)")
+    table = Table(f"prepare_data: songs of {options.secs:g} s (MP3, 44.1 kHz, stereo)")
     for count in map(int, options.songs.split(",")):
         with tempfile.TemporaryDirectory() as folder:
             table.rows.append(measure(Path(folder), count, options))
