@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs_installed
 NEWEST := build/newest
 
-.PHONY: demo demo-train test test-newest test-browser lint docs package install clean
+.PHONY: demo demo-train test test-newest test-browser lint docs tour package install clean
 
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
@@ -51,6 +51,10 @@ lint: $(INSTALLED)
 
 docs: $(DOCS_INSTALLED)
 	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/mkdocs build --strict
+
+# Executes docs/tour.ipynb and keeps its pictures.
+tour: $(INSTALLED)
+	$(RUN) tools/run_tour.py
 
 package: $(INSTALLED)
 	$(RUN) tools/check_package.py
