@@ -52,7 +52,7 @@ def load_model(
     return model
 
 
-def take_weights(folder: str | os.PathLike, *models) -> None:
+def take_weights(folder: str | os.PathLike, *models: "keras.Model") -> None:
     """Gives networks the weights of those of the same name in a finished run of train_gan.
 
     Args:

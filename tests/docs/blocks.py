@@ -132,6 +132,8 @@ def run(block: Block, namespace: dict) -> None:
 def exists(name: str) -> bool:
     """Whether ``svdam.package.module.object.attribute`` is there."""
     parts = name.split(".")
+    if len(parts) == 2 and (ROOT / "svdam" / f"{parts[1]}.py").exists():
+        return True  # A command: importing it would define its flags.
     for count in range(len(parts), 0, -1):
         try:
             found = importlib.import_module(".".join(parts[:count]))

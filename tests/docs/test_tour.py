@@ -42,7 +42,7 @@ def test_responses_go_where_they_should(cells):
         output["text"]
         for cell in cells
         for output in cell.outputs
-        if output.output_type == "stream" and output["text"].startswith("max")
+        if output.output_type == "stream" and output["text"].startswith("max [")
     ]
     for line, up in zip(text.splitlines(), (True, False), strict=True):
         before, after = (
