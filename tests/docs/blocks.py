@@ -15,6 +15,7 @@ import json
 import re
 import shlex
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -44,9 +45,16 @@ SMALLER = {
 }
 """What is made smaller for the test, by page."""
 
+PLACEHOLDERS = {
+    "--dataset=KIND": "--dataset=folder",
+    "--flagfile=runs/selection/best.cfg": "--flagfile=flags/am.cfg",
+    "--flagfile=runs/fc2_17/selection/best.cfg": "--flagfile=flags/am.cfg",
+}
+"""What stands for something of the reader's, or for a file that an earlier command would write."""
+
 _BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _COMMAND = "python -m svdam."
-_NAME = re.compile(r"\bsvdam(?:\.[A-Za-z_]\w*)+")
+_NAME = re.compile(r"\bsvdam\.[a-z]\w*(?:\.[A-Za-z_]\w*)*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Block:
         if self.language == "python":
             return []
         lines = self.code.replace("\\\n", " ").splitlines()
-        found = [line[line.index(_COMMAND) :] for line in lines if _COMMAND in line]
+        found = [line[line.index(_COMMAND) :].rstrip("'") for line in lines if _COMMAND in line]
         return [shlex.split(line, comments=True) for line in found]
 
 
@@ -104,6 +112,7 @@ def parse(words: list[str]):
         ):  # Of the command before, which would have had its own process.
             for flag in list(owned):
                 delattr(flags.FLAGS, flag.name)
+    words = [PLACEHOLDERS.get(word, word) for word in words]
     module = importlib.import_module(words[2])
     if not flags.FLAGS.flags_by_module_dict().get(words[2]):
         module = importlib.reload(module)
@@ -168,13 +177,15 @@ def main() -> None:
     for page in PAGES:
         namespace: dict = {"__name__": "page"}
         for block in blocks(page):
-            output, error = io.StringIO(), None
+            output, error, start = io.StringIO(), None, time.monotonic()
             try:
                 with contextlib.redirect_stdout(output):
                     run(smaller(block), namespace)
             except (Exception, SystemExit):
                 error = traceback.format_exc()
-            report.append({"block": str(block), "output": output.getvalue(), "error": error})
+            secs = time.monotonic() - start
+            facts = {"block": str(block), "output": output.getvalue(), "error": error, "secs": secs}
+            report.append(facts)
     result = {"blocks": report, "names": names, "unknown_names": unknown}
     Path(sys.argv[1]).write_text(json.dumps(result), "utf-8")
 
