@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import tensorflow as tf
-from maximize_activation import GFLOP_A_LATENT, GRID_STEPS, MATRIX
+from maximize_activation import GRID_STEPS, matrix_products
 from measuring import has, parser, report, speed_table, take_turns
 
 from svdam.explain.grid import LARGEST_CHUNK, split_evenly
@@ -62,7 +62,7 @@ class TfKerasVis:
         from tf_keras_vis.activation_maximization import ActivationMaximization
 
         generator, classifier = load_networks(options, precision)
-        composed = keras.Model(generator.input, classifier(generator.output))
+        composed = keras.Model([generator.input], classifier(generator.output))
         self._visualize = ActivationMaximization(composed)
 
     def search(self, latents, num_steps):
@@ -117,23 +117,6 @@ def process_a_run(options):
     return steps
 
 
-def matrix_products(dtype):
-    """A function that does as much arithmetic as so many latent-steps, and returns their number."""
-    a, b = (tf.cast(tf.random.normal((MATRIX, MATRIX)), dtype) for _ in range(2))
-
-    @tf.function
-    def multiply(x, count):
-        for _ in tf.range(count):
-            x = tf.matmul(x, b) * 0.01
-        return x
-
-    def run(count=16):
-        tf.cast(multiply(a, tf.constant(count)), tf.float32).numpy()
-        return count * 2 * MATRIX**3 / 1e9 / GFLOP_A_LATENT
-
-    return run
-
-
 def searchers(options, precision):
     made = {f"svdam, {precision}": Svdam(options, precision)}
     if has("tf_keras_vis"):
@@ -180,7 +163,7 @@ def compare(latents, found, options):
     contestants = {name: running(one) for made in found.values() for name, one in made.items()}
     contestants["a process a run, float32"] = lambda: process_a_run(options)
     for precision in found:
-        contestants[f"matrix products, {precision}"] = matrix_products(precision)
+        contestants[f"matrix products, {precision}"] = matrix_products(dtype=precision)
     costs = take_turns(contestants, options.turns)
     shares = {name: {"share of the matrix rate": _share(costs, name)} for name in costs}
     title = f"{len(latents)} latent{'s' if len(latents) > 1 else ''}"

@@ -80,11 +80,11 @@ def searcher(pair, count, num_steps):
     return search
 
 
-def matrix_products(count=16):
+def matrix_products(count=16, dtype="float32"):
     """A function that does as much arithmetic as so many latent-steps, and returns their number."""
     import tensorflow as tf
 
-    a, b = tf.random.normal((MATRIX, MATRIX)), tf.random.normal((MATRIX, MATRIX))
+    a, b = (tf.cast(tf.random.normal((MATRIX, MATRIX)), dtype) for _ in range(2))
 
     @tf.function
     def multiply(x):

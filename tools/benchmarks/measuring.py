@@ -2,8 +2,10 @@
 
 What is compared takes turns in one run, so that whatever else the machine does hits all of it. A
 ratio is taken within each turn, and given as the median with the smallest and the largest of all
-turns. Beside wall time stands processor time, of all threads and finished child processes: on a
-busy machine it moves less.
+turns. Beside wall time stands processor time, of all threads and finished child processes, and
+under the tables which share of the machine other programs took meanwhile: threads that wait for
+each other suffer far more than that share. BENCH_PATIENCE_SECS=600 in the environment waits up to
+so long for others to be done, and measures again what they disturbed.
 
     costs = take_turns({"ours": run_ours, "theirs": run_theirs}, turns=5)
     report("name", "What was measured", [speed_table(costs, unit="step", reference="ours")])
@@ -27,6 +29,8 @@ from typing import Any
 import numpy as np
 
 OUTPUT = "runs/benchmarks"
+CALM = 0.05
+"""Share of the machine that others may take while something is measured."""
 _PACKAGES = (
     "tensorflow",
     "keras",
@@ -101,17 +105,53 @@ def take_turns(
     Returns:
         For each name, (turns, 2) wall and processor seconds a unit.
     """
+    if rehearse:
+        for name, run in contestants.items():
+            taken, _ = _measured(run)
+            print(f"first round: {name}: {taken[0]:.4g} s", file=sys.stderr, flush=True)
     seconds = {name: [] for name in contestants}
-    for turn in range(0 if rehearse else 1, turns + 1):
-        for name in list(contestants)[:: -1 if turn % 2 else 1]:
-            start = clock()
-            done = contestants[name]()
-            units, elsewhere = done if isinstance(done, tuple) else (done, 0)
-            taken = (clock() - start + [0, elsewhere]) / units
+    deadline = time.monotonic() + float(os.environ.get("BENCH_PATIENCE_SECS", "0"))
+    for turn in range(1, turns + 1):
+        for name in list(contestants)[:: 1 if turn % 2 else -1]:
+            taken, others = _calmly_measured(contestants[name], deadline)
             seconds[name].append(taken)
-            label = f"turn {turn}" if turn else "first round"
-            print(f"{label}: {name}: {taken[0]:.4g} s", file=sys.stderr, flush=True)
-    return {name: np.array(taken[-turns:]) for name, taken in seconds.items()}
+            _shares_of_others.append(others)
+            message = f"turn {turn}: {name}: {taken[0]:.4g} s, others took {others:.0%}"
+            print(message, file=sys.stderr, flush=True)
+    return {name: np.array(taken) for name, taken in seconds.items()}
+
+
+_shares_of_others: list[float] = []
+
+
+def _measured(run: Callable[[], float | tuple[float, float]]) -> tuple[np.ndarray, float]:
+    """(wall, processor) seconds a unit, and the share of the machine that others took."""
+    busy, start = _busy_secs(), clock()
+    done = run()
+    units, elsewhere = done if isinstance(done, tuple) else (done, 0)
+    taken = clock() - start + [0, elsewhere]
+    others = (_busy_secs() - busy - taken[1]) / (taken[0] * (os.cpu_count() or 1))
+    return taken / units, max(others, 0.0)
+
+
+def _calmly_measured(run: Callable, deadline: float) -> tuple[np.ndarray, float]:
+    """As `_measured`, once others are calm, and as often as they disturb, up to a time."""
+    while True:
+        while time.monotonic() < deadline and _measured(lambda: time.sleep(0.5) or 1)[1] > CALM:
+            pass
+        taken, others = _measured(run)
+        if others <= CALM or time.monotonic() >= deadline:
+            return taken, others
+
+
+def _busy_secs() -> float:
+    """Processor seconds of all programs since the machine started; 0 where nobody tells."""
+    path = Path("/proc/stat")
+    if not path.exists():
+        return 0.0
+    ticks = list(map(int, path.read_text("utf-8").split(maxsplit=9)[1:9]))
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclasses.dataclass
@@ -187,7 +227,7 @@ def report(
             *(table.markdown() for table in tables),
             *([notes] if notes else []),
             f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB; {versions}; "
-            f"load {about['load']}; {about['date']}.",
+            f"others took {about['others']}; {about['date']}.",
         ]
     )
     print(text)
@@ -205,7 +245,7 @@ def report(
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """The machine, versions (of what has been imported, and ``packages``), and the load."""
+    """The machine, versions (of what has been imported, and ``packages``), and how busy it was."""
     versions = {"Python": platform.python_version()}
     for package in _PACKAGES:
         if package in packages or package.replace("-", "_") in sys.modules:
@@ -216,9 +256,17 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": platform.platform(),
         "versions": versions,
-        "load": round(os.getloadavg()[1], 1),
+        "others": _others(),
         "date": datetime.date.today().isoformat(),
     }
+
+
+def _others() -> str:
+    """What other programs took of the machine in what counts."""
+    if not _shares_of_others:
+        return f"a load of {os.getloadavg()[1]:.1f}"
+    middle, most = np.median(_shares_of_others), np.max(_shares_of_others)
+    return f"{middle:.0%} of the machine (at most {most:.0%})"
 
 
 def _processor() -> str:

@@ -89,7 +89,7 @@ def torch_step(generator: keras.Model, critic: keras.Model, precision: str) -> C
 
     def step(real, seed):
         latents, positions = (torch.from_numpy(values.numpy()) for values in draws(seed))
-        real = torch.from_numpy(np.asarray(real)).permute(0, 3, 1, 2)
+        real = torch.from_numpy(np.array(real)).permute(0, 3, 1, 2)
         adam.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             with torch.no_grad():
