@@ -17,6 +17,18 @@ _FLAGS = re.compile(r"<!-- flags: (\S+) -->")
 _NAME = re.compile(r"`(svdam(?:\.[A-Za-z_]\w*)+)`")
 
 
+def on_config(config: Any, **_: Any) -> None:
+    """Called by mkdocs before the build: leaves out of the navigation what is not written yet."""
+    for section in config["nav"]:
+        for title, pages in section.items():
+            if isinstance(pages, list):
+                section[title] = [page for page in pages if _is_written(page)]
+
+
+def _is_written(page: dict[str, str]) -> bool:
+    return all((ROOT / "docs" / name).exists() for name in page.values())
+
+
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs with the text of each page."""
     markdown = _FLAGS.sub(lambda mark: flag_table(ROOT / mark[1]), markdown)
