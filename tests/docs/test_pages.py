@@ -84,7 +84,9 @@ def test_paths_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_exist(page):
     """Also those that are mentioned in passing."""
-    known = FOREIGN_FLAGS | {"check"}  # Of tools/train_gan_jax.py.
+    known = set(FOREIGN_FLAGS)
+    for path in (ROOT / "tools").rglob("*.py"):  # Scripts say their flags in their docstrings.
+        known |= set(re.findall(r"--([a-z][\w-]*)", path.read_text("utf-8")))
     for path in [*(ROOT / "svdam").glob("[a-z]*.py"), ROOT / "tools/convert_lasagne.py"]:
         known |= {field.name for field in dataclasses.fields(settings_class(path))}
     found = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", page.read_text("utf-8")))
