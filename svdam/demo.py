@@ -89,7 +89,8 @@ def main() -> None:
         f"  sounds:      {report / 'sounds'}\n"
         f"  TensorBoard: runs/demo\n"
         f"Look at the curves, images and sounds of all stages with:\n"
-        f"  {Path(sys.executable).parent / 'tensorboard'} --logdir runs/demo --host localhost"
+        f"  {Path(sys.executable).parent / 'tensorboard'} --logdir runs/demo --host localhost\n"
+        "and tick the runs to show: of more than 40 TensorBoard shows none at first."
     )
 
 

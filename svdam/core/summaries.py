@@ -80,6 +80,19 @@ class Summaries:
             api.hparams(dict(values))
         self.scalars(metrics, 0)
 
+    def hparams_columns(self, settings: Mapping[str, str], metrics: Mapping[str, str]) -> None:
+        """Columns of the HParams dashboard: what it shows, in which order, under which name.
+
+        Written once, beside the rows; without it the dashboard shows every scalar it finds.
+        """
+        from tensorboard.plugins.hparams import api
+
+        with self._writer.as_default(0):
+            api.hparams_config(
+                [api.HParam(key, display_name=name) for key, name in settings.items()],
+                [api.Metric(key, display_name=name) for key, name in metrics.items()],
+            )
+
     def configuration(self, config: Mapping[str, Any]) -> None:
         """The contents of a run's ``config.json``."""
         self.text("configuration", "```\n" + json.dumps(config, indent=2) + "\n```")

@@ -49,6 +49,7 @@ from svdam.report.content import (
     ReportContent,
     SpectrogramAxes,
 )
+from svdam.report.figures import figure_4_sets
 from svdam.report.files import Synthesis
 from svdam.report.page import write_report
 from svdam.report.real_page import write_real_page
@@ -333,6 +334,5 @@ def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> 
         for path in sorted((run.folder / "figures").glob("*.png")):
             pixels = np.asarray(Image.open(path).convert("RGB"))
             summaries.images(f"report/{path.stem}", pixels[np.newaxis], 0)
-        for one in (content.start, content.maximized, content.minimized):
-            if one is not None:
-                summaries.audio(f"report/{one.key}", synthesis.to_audio(one.log_mels[:4]), 0)
+        for name, one in figure_4_sets(content):
+            summaries.audio(f"report/{name}", synthesis.to_audio(one.log_mels[:4]), 0)

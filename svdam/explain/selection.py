@@ -27,6 +27,14 @@ from svdam.evaluation.selection import Ranking, rank_configurations, unusable_co
 from svdam.explain.results import AMResults, RealResponses, read_responses, read_results
 
 REALISM_NAME = "realism.csv"
+_METRICS = {
+    "distance": "distance (eq. 3)",
+    "rank": "rank",
+    "first_share": "comes first",
+    "mean": "mean response",
+    "variance": "variance",
+}
+"""Columns of the HParams dashboard."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,15 +279,16 @@ def _write_summaries(folder: Path, ranking: Ranking, grid: list[tuple], table: s
     shutil.rmtree(folder, ignore_errors=True)  # Events of an earlier run would be shown twice.
     with Summaries(folder) as summaries:
         summaries.text("selection/ranking", f"```\n{table}\n```")
+        summaries.hparams_columns(
+            {name: name.replace("_", " ") for name in SETTING_COLUMNS},
+            {f"selection/{metric}": name for metric, name in _METRICS.items()},
+        )
     for row in ranking.rows:
         name = "rate={:g},lambda={:g},steps={}".format(*grid[row.index])
         with Summaries(folder / name) as summaries:
             summaries.hparams(
                 dict(zip(SETTING_COLUMNS, grid[row.index], strict=True)),
-                {
-                    f"selection/{metric}": getattr(row, metric)
-                    for metric in ("distance", "rank", "first_share", "mean", "variance")
-                },
+                {f"selection/{metric}": getattr(row, metric) for metric in _METRICS},
             )
 
 

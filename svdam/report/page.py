@@ -82,10 +82,10 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
         ("measured", "Measured", sections.concept_measures(content)),
         ("selection", "Settings", sections.selection(content)),
         ("realism", "Realism", sections.realism(content)),
-        ("real", "Real recordings", sections.real_excerpts(content, sounds, how_made)),
+        ("real", "Real music", sections.real_excerpts(content, sounds, how_made)),
         ("classifier", "Classifier", sections.classifier_quality(content)),
-        ("examples", "Every example", cards.all_examples(content, sounds)),
-        ("made", "How it was made", sections.provenance(content.provenance)),
+        ("examples", "Examples", cards.all_examples(content, sounds)),
+        ("made", "Details", sections.provenance(content.provenance)),
     ]
     return fill_page(
         kicker="Activation maximization report",
@@ -166,8 +166,8 @@ def _tiles(content: ReportContent) -> list[tuple[str, str]]:
     )
     found.append(
         (
-            f"{best.learning_rate:g} · {best.prior_weight:g} · {best.num_steps}",
-            "best setting: learning rate, prior weight, steps; it comes first in "
+            f"{best.learning_rate:g} / {best.prior_weight:g} / {best.num_steps}",
+            "best setting: learning rate / prior weight / steps; it comes first in "
             f"{percent(best.first_share)} of the bootstrap's resamples",
         )
     )

@@ -56,6 +56,13 @@ def test_figures_are_there(page, keep):
     keep("report-top")
     page.script("document.getElementById('explanation').scrollIntoView({behavior: 'instant'})")
     keep("report-explanation")
+    page.script("document.getElementById('examples').scrollIntoView({behavior: 'instant'})")
+    page.wait(
+        "const images = [...document.querySelectorAll('#example-cards img')].slice(0, 12);"
+        "return images.every((one) => one.complete && one.naturalWidth)",
+        what="the first cards' images",
+    )
+    keep("report-cards")
 
 
 def test_a_sound_plays(page, keep):

@@ -1,5 +1,8 @@
 """A real TensorBoard server on the runs: Scalars, Images, Audio and HParams show our summaries."""
 
+import csv
+import re
+
 import pytest
 from webdriver import DEEP, is_local
 
@@ -10,6 +13,18 @@ def nothing_leaves_the_machine(browser):
     yield
     requests = browser.requests()
     assert requests and [one for one in requests if not is_local(one)] == []
+
+
+def show_all_runs(browser):
+    """Ticks all runs where TensorBoard ticked none, as it does with more than 40."""
+    boxes = DEEP + (
+        "const boxes = deep(document).filter((one) => one.id.startsWith('checkbox-'));"
+        "const button = deep(document).find((one) => one.tagName === 'PAPER-BUTTON'"
+        " && /toggle all/i.test(one.textContent));"
+    )
+    browser.wait(boxes + "return boxes.length && button", 90, "the list of runs")
+    browser.script(boxes + "if (!boxes.some((one) => one.checked)) button.click();")
+    browser.wait(boxes + "return boxes.some((one) => one.checked)", what="runs to be ticked")
 
 
 def wait_for_text(browser, *words):
@@ -24,6 +39,7 @@ def wait_for_text(browser, *words):
 
 def test_images(browser, tensorboard, keep):
     browser.open(f"{tensorboard}#images")
+    show_all_runs(browser)
     width = browser.wait(
         DEEP + "const found = deep(document).filter((one) => one.tagName === 'IMG'"
         " && one.src.includes('individualImage') && one.naturalWidth);"
@@ -37,6 +53,7 @@ def test_images(browser, tensorboard, keep):
 
 def test_audio(browser, tensorboard, keep):
     browser.open(f"{tensorboard}#audio")
+    show_all_runs(browser)
     player = (
         DEEP + "const player = deep(document).find((one) => one.tagName === 'AUDIO'"
         " && (one.currentSrc || one.src).includes('individualAudio'));"
@@ -49,6 +66,7 @@ def test_audio(browser, tensorboard, keep):
 
 def test_scalars(browser, tensorboard, keep):
     browser.open(f"{tensorboard}#scalars")
+    show_all_runs(browser)
     heading = (  # Only the first groups of curves are open.
         DEEP + "const heading = deep(document).find((one) => one.tagName === 'BUTTON'"
         " && one.textContent.trim().split(/\\s/)[0] === 'response');"
@@ -56,17 +74,29 @@ def test_scalars(browser, tensorboard, keep):
     browser.wait(heading + "return heading", 90, "the group of curves 'response'")
     browser.script(heading + "heading.scrollIntoView(); heading.click();")
     wait_for_text(browser, "response/mean", "response/highest")
+    browser.script(heading + "heading.scrollIntoView({behavior: 'instant'});")
     browser.wait(
-        DEEP + "return deep(document).some((one) => one.tagName === 'path'"
-        " && one.closest('g.line-plot, g') && one.getTotalLength() > 50)",
+        DEEP
+        + "const top = (one) => one.getBoundingClientRect().top;"
+        + heading.removeprefix(DEEP)
+        + "return deep(document).some((one) => one.matches('path.line') && top(one) > top(heading)"
+        " && top(one) < innerHeight && one.getTotalLength() > 50)",
         60,
         "a drawn curve",
     )
-    browser.script(heading + "heading.scrollIntoView({behavior: 'instant'});")
     keep("tensorboard-scalars")
 
 
-def test_hparams(browser, tensorboard, keep):
+def test_hparams(browser, tensorboard, runs, keep):
     browser.open(f"{tensorboard}#hparams")
-    wait_for_text(browser, "learning_rate", "prior_weight", "num_steps", "selection/distance")
+    wait_for_text(browser, "learning rate", "prior weight", "num steps", "distance (eq. 3)")
+    cells = (
+        DEEP + "return deep(document).map((one) => one.childNodes.length === 1"
+        " && one.firstChild.nodeType === 3 ? one.textContent.trim() : '')"
+    )
+    with (runs / "selection/ranking.csv").open(encoding="utf-8", newline="") as stream:
+        distances = [float(row["distance"]) for row in csv.DictReader(stream)]
+    shown = [float(text) for text in browser.script(cells) if re.fullmatch(r"-?[\d.e+-]+", text)]
+    for distance in distances:
+        assert any(one == pytest.approx(distance, rel=1e-3) for one in shown), distance
     keep("tensorboard-hparams")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 _MODELS = """
 import numpy as np
 from svdam.models.classifier import build_svdnet
@@ -50,7 +51,8 @@ def _python(folder: Path, *arguments: str) -> None:
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,
-        env={**os.environ, "SVDAM_CACHE": str(folder / "cache")},
+        # The package of this checkout, whatever is installed.
+        env={**os.environ, "SVDAM_CACHE": str(folder / "cache"), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
