@@ -85,3 +85,10 @@ def test_what_is_missing_is_said_in_one_line(measuring, capsys):
         "no_such_competitor is missing, its rows are left out; to get it: "
         "pip install -c constraints.txt -e '.[bench]'\n"
     )
+
+
+def test_every_benchmark_is_named_on_the_page_about_performance():
+    page = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    helpers = {"measuring.py", "torch_networks.py"}
+    scripts = {path.name for path in BENCHMARKS.glob("*.py")} - helpers
+    assert {name for name in scripts if f"`{name}" not in page} == set()

@@ -227,7 +227,7 @@ def report(
             *(table.markdown() for table in tables),
             *([notes] if notes else []),
             f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB; {versions}; "
-            f"others took {about['others']}; {about['date']}.",
+            f"{about['others']}; {about['date']}.",
         ]
     )
     print(text)
@@ -264,9 +264,9 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
 def _others() -> str:
     """What other programs took of the machine in what counts."""
     if not _shares_of_others:
-        return f"a load of {os.getloadavg()[1]:.1f}"
+        return f"load {os.getloadavg()[1]:.1f}"
     middle, most = np.median(_shares_of_others), np.max(_shares_of_others)
-    return f"{middle:.0%} of the machine (at most {most:.0%})"
+    return f"others took {middle:.0%} of the machine (at most {most:.0%})"
 
 
 def _processor() -> str:
