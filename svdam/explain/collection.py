@@ -23,6 +23,7 @@ from svdam.core.files import atomic_path
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
+from svdam.explain.probabilities import ends_in_probability, probabilities_of
 from svdam.explain.responses import Response, response_function
 from svdam.explain.results import RealResponses, TopExcerpts
 from svdam.explain.settings import ResponseSettings
@@ -206,34 +207,6 @@ class PartWorker(Stage):
                 return {name: file[name] for name in file.files}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: is missing or damaged; delete it and run again") from error
-
-
-def probabilities_of(outputs: tf.Tensor, are_probabilities: bool = False) -> tf.Tensor:
-    """(batch,) probability of the last class: the sigmoid of one logit, the softmax of several.
-
-    Args:
-        outputs: (batch, ..., classes) outputs of a classifier; over what is between, as time, the
-            mean is taken.
-        are_probabilities: Whether the classifier itself ends in a sigmoid or softmax.
-    """
-    if outputs.shape.rank == 1:
-        outputs = outputs[:, tf.newaxis]
-    if outputs.shape.rank > 2:
-        outputs = tf.reduce_mean(outputs, axis=list(range(1, outputs.shape.rank - 1)))
-    if are_probabilities:
-        return outputs[:, -1]
-    if outputs.shape[-1] == 1:
-        return tf.sigmoid(outputs[:, 0])
-    return tf.nn.softmax(outputs)[:, -1]
-
-
-def ends_in_probability(classifier: keras.Model) -> bool:
-    """Whether the last layer is, or ends in, a sigmoid or softmax."""
-    last = classifier.layers[-1] if getattr(classifier, "layers", None) else None
-    if isinstance(last, keras.Model):
-        return ends_in_probability(last)
-    known = (keras.activations.sigmoid, keras.activations.softmax)
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) in known
 
 
 def _measurement(classifier: keras.Model, response: Response) -> Callable:

@@ -1,7 +1,7 @@
 """Runs as a report's example sets: which excerpts, with which names, numbers and sounds."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,6 +19,7 @@ def start_set(grid: AMResults) -> ExampleSet:
         title="before the search",
         log_mels=_squeezed(grid.start_examples),
         responses=grid.start_responses,
+        probabilities=grid.start_probabilities,
         labels=_seed_labels(grid),
         mark="start",
         sounds_of=tuple(range(len(grid.seeds))),
@@ -44,6 +45,7 @@ def example_set(
         title=title,
         log_mels=_squeezed(results.examples[position]),
         responses=results.responses[position],
+        probabilities=None if results.probabilities is None else results.probabilities[position],
         labels=_seed_labels(results),
         log_priors=results.log_priors[position],
         settings=dataclasses.astuple(results.configurations[position]),
@@ -84,20 +86,6 @@ def _squeezed(examples: np.ndarray) -> np.ndarray:
 
 def _seed_labels(results: AMResults) -> list[str]:
     return [f"seed {seed}" for seed in results.seeds.tolist()]
-
-
-def add_probabilities(sets: Sequence[ExampleSet | None], real: RealResponses) -> None:
-    """The sigmoid of the response, if the real excerpts show that the response is the logit."""
-
-    def sigmoid(responses: np.ndarray) -> np.ndarray:
-        return 0.5 * (1 + np.tanh(0.5 * np.asarray(responses, dtype=float)))
-
-    for top in (real.highest, real.lowest):
-        if not np.allclose(sigmoid(top.responses), top.probabilities, atol=1e-3):
-            return
-    for one in sets:
-        if one is not None:
-            one.probabilities = sigmoid(one.responses)
 
 
 def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[ConceptRow]:

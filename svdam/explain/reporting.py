@@ -28,7 +28,6 @@ from svdam.evaluation.concept import band_centers_hz
 from svdam.evaluation.ranking_table import read_ranking
 from svdam.evaluation.selection import Ranking
 from svdam.explain.report_sets import (
-    add_probabilities,
     concept_rows,
     example_set,
     grid_set,
@@ -140,7 +139,6 @@ def read_content(settings: ReportSettings) -> ReportContent:
         for position, row in zip(positions, ranking.rows, strict=True)
     ]
     searched = _searched_sets(settings, grid, values[ranking.best.index], configurations[0])
-    add_probabilities([start, *configurations, *searched.values()], real)
     highest, lowest = real_set(real, real.highest, "highest"), real_set(real, real.lowest, "lowest")
     compared_sets = {"start": start, **searched, "lowest real": lowest, "highest real": highest}
     return ReportContent(

@@ -64,6 +64,9 @@ class AMResults:
         history_gradient_norms: likewise, Euclidean norm of the objective's gradient.
         history_latent_norms: likewise, Euclidean norm of the latents.
         provenance: Settings, versions and model files.
+        start_probabilities: (N,) float32, what the classifier makes of the start: its output as a
+            probability. None in runs of earlier versions.
+        probabilities: (C, N) float32, of the examples; likewise.
     """
 
     configurations: list[Configuration]
@@ -84,6 +87,8 @@ class AMResults:
     history_gradient_norms: np.ndarray
     history_latent_norms: np.ndarray
     provenance: dict[str, Any]
+    start_probabilities: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
 
     def history(self, index: int, of: str = "responses") -> np.ndarray:
         """(num_steps + 1, N) values of configuration ``index``, from the start to its end.
@@ -119,12 +124,18 @@ class AMResults:
                     "seed": int(seed),
                     "start_response": float(self.start_responses[column]),
                     "response": float(self.responses[index, column]),
+                    "start_probability": _entry(self.start_probabilities, column),
+                    "probability": _entry(self.probabilities, index, column),
                     "log_prior": float(self.log_priors[index, column]),
                     **{name: float(values[column]) for name, values in last.items()},
                 }
                 for column, seed in enumerate(self.seeds)
             ]
         return rows
+
+
+def _entry(values: np.ndarray | None, *where: int) -> float | str:
+    return "" if values is None else float(values[where])
 
 
 @dataclasses.dataclass
@@ -232,6 +243,8 @@ def _write(path: Path, value: Any) -> None:
 def _write_group(group: h5py.Group, value: Any) -> None:
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
+        if item is None:
+            continue
         if isinstance(item, np.ndarray):
             options = {"compression": "gzip", "compression_opts": 4} if item.size > 1000 else {}
             group.create_dataset(field.name, data=item, **options)
@@ -260,10 +273,12 @@ def _read(path: Path, kind: type) -> Any:
 def _read_group(group: h5py.Group, kind: type) -> Any:
     values = {}
     for field in dataclasses.fields(kind):
+        if field.name not in group and field.default is None:
+            continue
         item = group[field.name]
         if field.type is TopExcerpts:
             values[field.name] = _read_group(item, TopExcerpts)
-        elif field.type is np.ndarray:
+        elif isinstance(item, h5py.Dataset) and not h5py.check_string_dtype(item.dtype):
             values[field.name] = item[()]
         else:
             values[field.name] = json.loads(item.asstr()[()])

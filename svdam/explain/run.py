@@ -1,6 +1,7 @@
 """A whole run of activation maximization: models in, run folder out."""
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from svdam.core.files import checksum
 from svdam.core.runs import Run, start_run
 from svdam.explain.grid import remove_chunks, search
 from svdam.explain.precision import use_mixed_bfloat16
+from svdam.explain.probabilities import classify
 from svdam.explain.results import AMResults, write_results
 from svdam.explain.settings import NO_GENERATOR, SearchSettings
 from svdam.explain.starts import latents_path
@@ -39,6 +41,7 @@ def explain(settings: SearchSettings) -> AMResults | None:
         results = search(settings, generator, classifier, run, strategy)
         if results is None:
             return None
+        results = _with_probabilities(results, classifier)
         write_results(run.folder, results)
         write_summaries(run.folder / SUMMARIES, results)
         run.mark_complete(
@@ -47,6 +50,17 @@ def explain(settings: SearchSettings) -> AMResults | None:
         remove_chunks(run)
     _report(results, run.folder)
     return results
+
+
+def _with_probabilities(results: AMResults, classifier: keras.Model) -> AMResults:
+    """Adds what the classifier as a whole makes of the examples, whatever response was driven."""
+    examples = results.examples
+    found = classify(classifier, examples.reshape(-1, *examples.shape[2:]))
+    return dataclasses.replace(
+        results,
+        start_probabilities=classify(classifier, results.start_examples),
+        probabilities=found.reshape(examples.shape[:2]),
+    )
 
 
 def _checksums(settings: SearchSettings) -> dict[str, str]:

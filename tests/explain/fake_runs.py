@@ -26,6 +26,10 @@ def excerpts(seed, count=NUM_EXAMPLES):
     return log_mels.astype(np.float32)
 
 
+def sigmoid(responses):
+    return (0.5 * (1 + np.tanh(0.5 * responses))).astype(np.float32)
+
+
 def write_search(folder, direction="max", means=None, **changes):
     """A run of maximize_activation; ``means`` gives each configuration's mean response."""
     means = means or GRID_MEANS
@@ -36,6 +40,7 @@ def write_search(folder, direction="max", means=None, **changes):
     pairs = list(dict.fromkeys((one[0], one[1]) for one in means))
     longest = max(steps)
     history = np.zeros((len(pairs), longest + 1, NUM_EXAMPLES), np.float32)
+    responses = np.stack([mean + spread for mean in means.values()]).astype(np.float32)
     latents = rng.normal(size=(len(means), NUM_EXAMPLES, 128)).astype(np.float32)
     values = dict(
         configurations=configurations,
@@ -47,7 +52,7 @@ def write_search(folder, direction="max", means=None, **changes):
         start_responses=spread.astype(np.float32),
         latents=latents,
         examples=np.stack([excerpts(i + 1) for i in range(len(means))])[..., np.newaxis],
-        responses=np.stack([mean + spread for mean in means.values()]).astype(np.float32),
+        responses=responses,
         log_priors=np.full((len(means), NUM_EXAMPLES), -180, np.float32),
         history_rates=np.array([rate for rate, _ in pairs]),
         history_weights=np.array([weight for _, weight in pairs]),
@@ -56,6 +61,8 @@ def write_search(folder, direction="max", means=None, **changes):
         history_gradient_norms=history,
         history_latent_norms=history,
         provenance={"made": "by hand"},
+        start_probabilities=sigmoid(spread),
+        probabilities=sigmoid(responses),
     )
     settings = SearchSettings(
         output=str(folder),

@@ -16,11 +16,10 @@ from svdam.explain import collection
 from svdam.explain.collection import (
     PartWorker,
     collect_responses,
-    ends_in_probability,
     plan_parts,
-    probabilities_of,
     remove_parts,
 )
+from svdam.explain.probabilities import ends_in_probability, probabilities_of
 from svdam.explain.results import write_responses
 from svdam.explain.settings import ResponseSettings
 

@@ -47,7 +47,8 @@ def test_content_comes_from_the_runs(runs):
     assert content.best.history.shape == (21, NUM_EXAMPLES)
     assert [one.mark for one in content.configurations] == ["best", "median", "", "worst"]
     probability = 1 / (1 + np.exp(-content.start.responses.astype(float)))
-    np.testing.assert_allclose(content.start.probabilities, probability)
+    np.testing.assert_allclose(content.start.probabilities, probability, rtol=1e-6)
+    assert (content.best.probabilities > 0.9).all()
     assert content.highest.labels[0] == "a <b>bold</b> song, 0:27.9"  # Frame 39 * 50 at 70 Hz.
 
 

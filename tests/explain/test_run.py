@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from svdam.core.files import checksum
 from svdam.core.validation import InputError
 from svdam.explain import grid
 from svdam.explain.maximization import maximize
-from svdam.explain.results import read_results
+from svdam.explain.results import read_results, write_results
 from svdam.explain.run import explain
 from svdam.explain.settings import SearchSettings
 from svdam.explain.starts import latents_from_seeds
@@ -78,6 +79,27 @@ def test_the_grid_is_the_runs_one_by_one(finished):
             found = results.history(index, name)[-len(values) :]
             np.testing.assert_allclose(found, values, atol=1e-3)
         assert (results.history(index, "gradient_norms") > 0).all()
+
+
+def test_probabilities_are_the_classifiers_whatever_was_driven(finished):
+    results = read_results(finished)
+    for found, examples in (
+        (results.start_probabilities, results.start_examples),
+        (results.probabilities[3], results.examples[3]),
+    ):
+        logits = small_classifier().predict(examples, verbose=0)
+        expected = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_results_of_an_earlier_version_have_no_probabilities(finished, tmp_path):
+    results = read_results(finished)
+    results.probabilities = results.start_probabilities = None
+    shutil.copytree(finished, tmp_path / "run")
+    write_results(tmp_path / "run", results)
+    again = read_results(tmp_path / "run")
+    assert again.probabilities is None and again.start_probabilities is None
+    np.testing.assert_array_equal(again.responses, results.responses)
 
 
 def test_the_table_holds_every_example(finished):
