@@ -12,8 +12,8 @@ from svdam.report.files import Sounds, image_name, sound_name
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "\N{EN DASH}"
 
-# Left, top, width and height in the symbol's 200 x 152 units; `.spec img` of page.css lies there.
-_PLOT = (42.0, 4.0, 154.0, 116.0)
+PLOT = (42.0, 4.0, 154.0, 116.0)
+"""Left, top, width, height of a small spectrogram in its axes of 200 x 152 units; page.css too."""
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -84,7 +84,7 @@ def figure(name: str, caption: str, alt: str, scales: bool = False, wide: bool =
 
 def axes_symbol(axes: SpectrogramAxes, frames: int) -> str:
     """The axes of the small spectrograms, once, as an SVG symbol that every one of them uses."""
-    left, top, width, height = _PLOT
+    left, top, width, height = PLOT
     bottom, seconds = top + height, frames / axes.frames_per_second
     parts = [f'<rect x="{left}" y="{top}" width="{width}" height="{height}" class="frame"/>']
     bands = len(axes.band_hz)

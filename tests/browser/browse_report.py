@@ -3,6 +3,8 @@
 import pytest
 from webdriver import is_local
 
+from svdam.report.markup import PLOT
+
 SPACE, TAB, ENTER, ESCAPE = "\N{SPACE}", "\ue004", "\ue007", "\ue00c"
 RIGHT, DOWN = "\ue014", "\ue015"
 
@@ -179,6 +181,15 @@ def test_text_can_be_read_in_both_themes(page, keep, theme):
     other = "light" if theme == "dark" else "dark"
     choose(page, "#theme", other)
     assert page.script("return getComputedStyle(document.body).backgroundColor") != background
+
+
+def test_spectrograms_lie_within_their_axes(page):
+    box = page.script(
+        "const spec = document.querySelector('.spec');"
+        "const [a, b] = [spec, spec.querySelector('img')].map((e) => e.getBoundingClientRect());"
+        "return [b.left - a.left, b.top - a.top, b.width, b.height].map((v) => v / a.width * 200);"
+    )
+    assert box == pytest.approx(PLOT, abs=0.6)
 
 
 def test_sorting(page, keep):
