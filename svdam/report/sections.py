@@ -345,7 +345,7 @@ def classifier_quality(content: ReportContent) -> str:
     for title, values in paper.TABLE_3.items():
         rows.append(("of-paper", [title, *(number(value, 3) for value in values)]))
     auroc = content.detection.get("auroc")
-    extra = f" Its AUROC is {number(auroc, 3)}." if auroc is not None else ""
+    extra = f" AUROC of this classifier: {number(auroc, 3)}." if auroc is not None else ""
     return (
         "<h2>How good is the explained classifier?</h2>"
         "<p>An explanation shows what the classifier has learned, right or wrong. A classifier "
