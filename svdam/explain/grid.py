@@ -134,7 +134,7 @@ def _search_chunks(
     total = num_steps * len(latents)
     with (
         Interruption() as interruption,
-        progress(total=total, description="activation maximization", unit="step") as bar,
+        progress(total=total, description="searching", unit="latent-step") as bar,
     ):
         for (path, chunk), is_done in zip(chunks.items(), done, strict=True):
             view = _View(bar, interruption, chunk, num_steps, len(latents))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from small_models import double_precision
 
-from svdam.explain.acceleration import accelerated, doubling_convolution
+from svdam.explain.acceleration import accelerated, doubling_convolution, leaky_relu_gradient
 from svdam.models.classifier import build_svdnet
 from svdam.models.generator import build_generator
 
@@ -19,6 +19,17 @@ def test_doubling_convolution_is_tensorflows_transposed_convolution(size):
     expected = tf.nn.conv2d_transpose(x, kernel, (2, 12, 10, 3), 2)
     found = doubling_convolution(tf.constant(x), tf.constant(kernel))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_leaky_relu_gradient_is_that_of_tensorflow(dtype):
+    random = np.random.default_rng(0)
+    x, dy = (tf.cast(random.normal(size=(3, 1000)), dtype) for _ in range(2))
+    x = tf.concat([x[:, 1:], tf.zeros((3, 1), dtype)], axis=1)
+    expected = tf.raw_ops.LeakyReluGrad(gradients=dy, features=x, alpha=0.01)
+    found = leaky_relu_gradient(dy, tf.nn.leaky_relu(x, 0.01), 0.01)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(tf.cast(found, tf.float64), tf.cast(expected, tf.float64))
 
 
 def gradient(model, inputs):
