@@ -23,7 +23,7 @@ from data_scaling import add_flags, scaling_table
 from measuring import Table, clock, parser, report, speed_table, take_turns
 
 LATENTS = {1: 60, 10: 20, 100: 4, 1000: 1}  # With how many steps.
-STEPS = {2: 50, 10: 50, 50: 50, 150: 50}  # With how many latents.
+STEPS = {2: 50, 10: 50, 50: 50}  # With how many latents.
 WORKERS = {
     # (cores, strategy) of each process.
     "1 device, 1 core": [("0", "one_device")],
