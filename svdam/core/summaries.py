@@ -42,10 +42,10 @@ class Summaries:
         with self._writer.as_default(step):
             self._tf.summary.histogram(name, values)
 
-    def images(self, name: str, images: np.ndarray, step: int) -> None:
-        """(batch, height, width, 3) uint8 images, all of them."""
+    def images(self, name: str, images: np.ndarray, step: int, labels: str = "") -> None:
+        """(batch, height, width, 3) uint8 images, all of them, with ``labels`` in Markdown."""
         with self._writer.as_default(step):
-            self._tf.summary.image(name, images, max_outputs=len(images))
+            self._tf.summary.image(name, images, max_outputs=len(images), description=labels)
 
     def log_mels(
         self, name: str, log_mels: np.ndarray, step: int, columns: int | None = None

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from svdam.core.images import log_mel_image
 from svdam.core.runs import open_run
-from svdam.core.summaries import Summaries
-from svdam.data.records import Records, open_records
+from svdam.core.summaries import Summaries, contact_sheet
+from svdam.data.records import Records, SongEntry, open_records
 
 _SHOWN_SONGS = 8
 _SHOWN_SECS = 10
+_SHOWN_SKIPPED = 100
+_BAR_BANDS = 7  # Height of the bar that shows labels, and a white line above it.
+_SUNG, _NOT_SUNG = 40, 210  # Greys.
 EVENTS_FOLDER = "events"
 
 
@@ -49,18 +53,51 @@ def write_summaries(folder: str) -> None:
             values = {f"records/{split}/{name}": float(value) for name, value in counts.items()}
             summaries.scalars(values, 0)
         summaries.scalars({"records/skipped": float(len(records.manifest["skipped"]))}, 0)
+        summaries.text("skipped", _skipped_table(records))
         for kind, labelled in (("with labels", True), ("without labels", False)):
-            starts = _song_starts(records, labelled)
-            if len(starts):
-                summaries.log_mels(f"songs {kind}", starts, 0, columns=2)
+            songs = [song for song in records.songs() if song.has_labels == labelled][:_SHOWN_SONGS]
+            if songs:
+                pictures = np.array([song_picture(records, song) for song in songs])
+                sheet = contact_sheet(pictures, columns=2)[np.newaxis]
+                summaries.images(f"songs {kind}", sheet, 0, _legend(songs))
 
 
-def _song_starts(records: Records, labelled: bool) -> np.ndarray:
-    """The first seconds of some songs, (songs, frames, mels); shorter ones end in silence."""
-    num_frames = round(_SHOWN_SECS * records.front_end.frames_per_second)
-    starts = []
-    for song in [song for song in records.songs() if song.has_labels == labelled][:_SHOWN_SONGS]:
-        frames = records.frames(song, 0, min(num_frames, song.num_frames))
-        padding = ((0, num_frames - len(frames)), (0, 0))
-        starts.append(np.pad(frames, padding, constant_values=records.front_end.silence))
-    return np.array(starts)
+def song_picture(records: Records, song: SongEntry, secs: float = _SHOWN_SECS) -> np.ndarray:
+    """The middle of a song, over a bar that is dark where somebody sings, if there are labels.
+
+    Returns:
+        (height, width, 3) uint8, of one size for all songs; short ones end in white.
+    """
+    width = round(secs * records.front_end.frames_per_second)
+    start = max(0, (song.num_frames - width) // 2)
+    count = min(width, song.num_frames)
+    picture = np.full((records.front_end.num_mels + _BAR_BANDS, width, 3), 255, np.uint8)
+    picture[: records.front_end.num_mels, :count] = log_mel_image(
+        records.frames(song, start, count)
+    )
+    labels = records.labels(song)
+    if labels is not None:
+        sung = labels[start : start + count, np.newaxis]
+        picture[-_BAR_BANDS + 1 :, :count] = np.where(sung, _SUNG, _NOT_SUNG)
+    return picture.repeat(2, axis=0).repeat(2, axis=1)
+
+
+def _legend(songs: list[SongEntry]) -> str:
+    names = "\n".join(f"{number}. `{song.id}`" for number, song in enumerate(songs, 1))
+    return (
+        f"{_SHOWN_SECS} s from the middle of each song, two in a row; where there is a bar below, "
+        f"it is dark while somebody sings:\n\n{names}"
+    )
+
+
+def _skipped_table(records: Records) -> str:
+    skipped = records.manifest["skipped"]
+    if not skipped:
+        return "nothing"
+    rows = [
+        f"| `{song['id']}` | {song['reason'].replace('|', chr(92) + '|')} |"
+        for song in skipped[:_SHOWN_SKIPPED]
+    ]
+    more = len(skipped) - len(rows)
+    end = [f"\nand {more} more in manifest.json"] if more else []
+    return "\n".join(["| song | why |", "|---|---|", *rows, *end])
