@@ -100,7 +100,14 @@ def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Itera
             self._stage = stage
 
         def process(self, element: Any) -> None:
-            self._stage.process(element)
+            try:
+                self._stage.process(element)
+            except OSError as error:  # As of a full disk: every other element would meet it.
+                place = f"{error.filename}: " if error.filename else ""
+                reason = (error.strerror or one_line(error)).lower()
+                raise InputError(
+                    f"{place}{reason}; mend that and run again: what is finished is kept"
+                ) from error
 
         def teardown(self) -> None:
             self._stage.close()

@@ -184,18 +184,15 @@ def _make_records(
     shards.set_aside_shards(root)
     checksums = _AudioChecksums(run_folder / _AUDIO_CHECKSUMS)
     records = _finished_records(listing, root, settings, checksums)
-    tasks = {song.id: _task(song, root, settings) for song in listing.songs}
-    missing = [task for song_id, task in tasks.items() if song_id not in records]
-    for task in missing:  # From an earlier attempt: this one decides.
-        storage.remove(task.piece)
-        storage.remove(task.piece.removesuffix(shards.SHARD_SUFFIX) + shards.SKIPPED_SUFFIX)
-    run_songs(missing, root, settings.engine)
-    reasons = shards.read_skipped(root)
+    songs = {song.id: song for song in listing.songs if song.id not in records}
+    tasks = [_task(song, root, settings) for song in songs.values()]
+    shards.remove_attempts(songs, root)
+    run_songs(tasks, root, settings.engine)
+    made, reasons = shards.read_attempts(songs, root)
     skipped = list(listing.skipped)
-    songs = {song.id: song for song in listing.songs}
-    for task in missing:
-        if storage.exists(task.piece):
-            records[task.id] = next(shards.read_file(task.piece))
+    for task in tasks:
+        if task.id in made:
+            records[task.id] = made[task.id]
         else:
             reason = reasons.get(task.id, f"{task.audio}: its record did not arrive")
             skipped.append(SkippedSong(task.id, songs[task.id].split, reason))
@@ -211,21 +208,30 @@ def _finished_records(
     found, damaged = shards.find_records(root)
     for message in damaged:
         print(f"warning: {message}; its songs are prepared anew", file=sys.stderr)
-    known = [song for song in listing.songs if song.id in found]
-    records = {}
-    for song in progress(known, description="checking records", unit="song") if known else ():
+
+    def intact_record(song: SourceSong) -> FinishedRecord | None:
         try:
             labels = storage.read_bytes(song.labels) if song.labels else None
             audio = checksums.of(song.audio)
         except InputError:
-            continue  # The worker will say what is wrong.
+            return None  # The worker will say what is wrong.
         fingerprint = song_fingerprint(audio, labels, _task(song, root, settings), FRONT_END)
         for record in found[song.id]:
             same = record.text("fingerprint") == fingerprint
             if same and record.text("source") == song.source and shards.is_intact(record):
-                records[song.id] = record
-                break
-    return records
+                return record
+        return None
+
+    known = [song for song in listing.songs if song.id in found]
+    if not known:
+        return {}
+    checked = progress(
+        storage.in_threads(intact_record, known),
+        total=len(known),
+        description="checking records",
+        unit="song",
+    )
+    return {song.id: record for song, record in zip(known, checked, strict=True) if record}
 
 
 class _AudioChecksums:
@@ -248,14 +254,16 @@ class _AudioChecksums:
 
     def save(self, songs: list[SourceSong], records: dict[str, FinishedRecord]) -> None:
         """Writes the checksums of the songs that have records."""
-        kept = {}
-        for song in songs:
-            record = records.get(song.id)
-            if record is not None:
-                with contextlib.suppress(InputError):  # A web server need not tell the size.
-                    facts = storage.size_and_time(song.audio)
-                    kept[plain_text(song.audio)] = [*facts, record.text("audio_sha256")]
-        write_json(self._path, kept)
+
+        def facts(song: SourceSong) -> list[Any] | None:
+            with contextlib.suppress(InputError):  # A web server need not tell the size.
+                checksum = records[song.id].text("audio_sha256")
+                return [*storage.size_and_time(song.audio), checksum]
+            return None
+
+        present = [song for song in songs if song.id in records]
+        found = zip(present, storage.in_threads(facts, present), strict=True)
+        write_json(self._path, {plain_text(song.audio): known for song, known in found if known})
 
 
 def _task(song: SourceSong, root: str, settings: PrepareSettings) -> SongTask:

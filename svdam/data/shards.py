@@ -11,7 +11,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -95,19 +95,31 @@ def find_records(root: str) -> tuple[dict[str, list[FinishedRecord]], list[str]]
     Returns:
         (the records of each song's name, one line for each file that is damaged).
     """
+    paths = [
+        storage.join(folder, name)
+        for folder in (root, storage.join(root, UNFINISHED))
+        for name in storage.list_names(folder)
+        if name.endswith(SHARD_SUFFIX) and not name.startswith(".")
+    ]
     found: dict[str, list[FinishedRecord]] = {}
     damaged = []
-    for folder in (root, storage.join(root, UNFINISHED)):
-        for name in storage.list_names(folder):
-            if not name.endswith(SHARD_SUFFIX) or name.startswith("."):
-                continue
-            path = storage.join(folder, name)
-            try:
-                for record in read_file(path):
-                    found.setdefault(record.id, []).append(record)
-            except InputError as error:
-                damaged.append(str(error))
+    for records, message in storage.in_threads(_whole_records, paths):
+        for record in records:
+            found.setdefault(record.id, []).append(record)
+        if message:
+            damaged.append(message)
     return found, damaged
+
+
+def _whole_records(path: str) -> tuple[list[FinishedRecord], str]:
+    """The records of a file up to the first that is damaged, and what is wrong with that."""
+    records = []
+    try:
+        for record in read_file(path):
+            records.append(record)  # noqa: PERF402 (those before the damage are kept)
+    except InputError as error:
+        return records, str(error)
+    return records, ""
 
 
 def read_file(path: str) -> Iterator[FinishedRecord]:
@@ -202,11 +214,10 @@ def write_shard(target: str, stretches: Sequence[tuple[str, int, int]]) -> None:
 
 def remove_pieces(stretches: Sequence[tuple[str, int, int]], root: str) -> None:
     """Removes songs' own record files once a shard holds them."""
-    unfinished = storage.join(root, UNFINISHED)
-    for path, _, _ in stretches:
-        folder, name = path.rsplit("/", 1)
-        if folder == unfinished and name.startswith("song-"):
-            storage.remove(path)
+    own = storage.join(root, UNFINISHED, "song-")
+    paths = [path for path, _, _ in stretches if path.startswith(own)]
+    for _ in storage.in_threads(storage.remove, paths):
+        pass
 
 
 def write_skipped(root: str, song_id: str, reason: str) -> None:
@@ -216,15 +227,35 @@ def write_skipped(root: str, song_id: str, reason: str) -> None:
         stream.write(json.dumps({"id": song_id, "reason": reason}).encode())
 
 
-def read_skipped(root: str) -> dict[str, str]:
-    """The reasons that `write_skipped` noted, by song."""
-    reasons = {}
+def remove_attempts(song_ids: Iterable[str], root: str) -> None:
+    """Removes records and notes of songs that an earlier attempt left: the next one decides."""
+    for suffix in (SHARD_SUFFIX, SKIPPED_SUFFIX):
+        for _ in storage.in_threads(storage.remove, _attempts(song_ids, root, suffix)):
+            pass
+
+
+def read_attempts(
+    song_ids: Iterable[str], root: str
+) -> tuple[dict[str, FinishedRecord], dict[str, str]]:
+    """What became of songs that were worked on.
+
+    Returns:
+        (the records that they have in files of their own, the reasons of `write_skipped`).
+    """
+    pieces = storage.in_threads(_whole_records, _attempts(song_ids, root, SHARD_SUFFIX))
+    notes = storage.in_threads(storage.read_bytes, _attempts(song_ids, root, SKIPPED_SUFFIX))
+    return (
+        {record.id: record for records, _ in pieces for record in records},
+        {note["id"]: note["reason"] for note in map(json.loads, notes)},
+    )
+
+
+def _attempts(song_ids: Iterable[str], root: str, suffix: str) -> list[str]:
+    """The songs' own files that there are, found by one look at the folder."""
     folder = storage.join(root, UNFINISHED)
-    for name in storage.list_names(folder):
-        if name.endswith(SKIPPED_SUFFIX) and not name.startswith("."):
-            note: dict[str, Any] = json.loads(storage.read_bytes(storage.join(folder, name)))
-            reasons[note["id"]] = note["reason"]
-    return reasons
+    present = set(storage.list_names(folder))
+    names = (piece_name(song_id) + suffix for song_id in song_ids)
+    return [storage.join(folder, name) for name in names if name in present]
 
 
 def _blocks(stream: IO[bytes], offset: int, length: int) -> Iterator[bytes]:

@@ -54,7 +54,7 @@ class SongWorker:
             None if all went well, otherwise why the song has to be skipped.
 
         Raises:
-            InputError: If the record cannot be written, which would happen to every song.
+            OSError: If the record could not be written, which would happen to every song.
         """
         if self._process is None:
             self._start()
@@ -76,9 +76,7 @@ class SongWorker:
             return f"{task.audio}: {self._cause_of_death()}"
         result = json.loads(answer)
         if "cannot_write" in result:
-            raise InputError(
-                f"{result['cannot_write']}; mend that and run again: what is finished is kept"
-            )
+            raise OSError(0, result["cannot_write"], task.piece)
         return result["reason"]
 
     def close(self) -> None:
@@ -240,9 +238,9 @@ def _result(task: SongTask) -> dict[str, str | None]:
     try:
         write_piece(task, example)
     except OSError as error:
-        return {"cannot_write": f"{task.piece}: {(error.strerror or str(error)).lower()}"}
+        return {"cannot_write": error.strerror or str(error)}
     except InputError as error:
-        return {"cannot_write": str(error)}
+        return {"cannot_write": str(error).removeprefix(f"{task.piece}: ")}
     return {"reason": None}
 
 

@@ -61,6 +61,24 @@ def test_errors_of_a_stage_are_its_own_line(tmp_path):
         run_stage([1, -3], Noting(tmp_path), "DirectRunner")
 
 
+class Writing(Stage):
+    """Fails as on a full disk."""
+
+    def process(self, element: str) -> None:
+        with open("/dev/full", "wb", buffering=0) as stream:
+            try:
+                stream.write(b"x")
+            except OSError as error:
+                error.filename = element
+                raise
+
+
+def test_a_full_disk_is_named_with_the_way_out():
+    message = r"^records/a: no space left on device; mend that and run again: what is finished"
+    with pytest.raises(InputError, match=message):
+        run_stage(["records/a"], Writing(), "DirectRunner")
+
+
 @pytest.mark.parametrize(
     "runner, options", [("NoSuchRunner", []), ("DirectRunner", ["--direct_num_workers=many"])]
 )

@@ -1,6 +1,7 @@
 """Files here and in object stores: nothing half-written, audio over HTTP, records on S3."""
 
 import contextlib
+import errno
 import functools
 import http.server
 import importlib.util
@@ -38,6 +39,15 @@ def test_writing_leaves_nothing_half_written(tmp_path, durable):
     assert storage.read_bytes(path) == b"whole" and storage.read_range(path, 1, 3) == b"hol"
 
 
+def test_a_full_disk_is_named(tmp_path):
+    with pytest.raises(OSError) as caught, storage.writing(str(tmp_path / "file")) as stream:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), stream.fileno())
+        stream.write(b"x" * 10_000)
+        stream.flush()
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "file")
+    assert not list(tmp_path.iterdir())
+
+
 def test_walking_and_listing(tmp_path):
     for name in ("b/c/1", "b/0", "a"):
         with storage.writing(str(tmp_path / name)) as stream:
@@ -66,6 +76,18 @@ def test_walking_follows_links_and_names_what_it_cannot_read(tmp_path, monkeypat
     monkeypatch.setattr(os, "scandir", locked)
     with pytest.raises(InputError, match="music/disk: permission denied"):
         list(storage.walk(tmp_path / "music"))
+
+
+def test_threads_keep_the_order_and_hand_on_errors():
+    def slow(number):
+        time.sleep(0.002 * (number % 7))
+        if number == 150:
+            raise InputError("the 150th")
+        return number * 2
+
+    assert list(storage.in_threads(slow, range(100))) == list(range(0, 200, 2))
+    with pytest.raises(InputError, match="the 150th"):
+        list(storage.in_threads(slow, range(100, 10_000)))
 
 
 def test_missing_files_are_named(tmp_path):
