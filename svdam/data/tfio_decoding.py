@@ -7,6 +7,7 @@ the header first, the decoder runs only in a worker process with a time limit (`
 what comes out is compared with the length that the header declares.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -91,9 +92,8 @@ def _checked_header(path: Path):
     try:
         header = soundfile.info(str(path))
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path}: header is damaged, or of no audio ({one_line(error)})"
-        ) from error
+        reason = getattr(error, "error_string", "") or one_line(error)
+        raise InputError(f"{path}: header is damaged, or of no audio ({reason})") from error
     if (header.format.removesuffix("EX"), header.subtype) not in _DECODERS:
         raise InputError(
             f"{path}: is {header.format} with {header.subtype}, which --decoder=tfio does not "
@@ -120,7 +120,8 @@ def _decode(path: Path, decoder: _Decoder) -> np.ndarray:
     try:
         samples = getattr(audio, decoder.name)(path.read_bytes(), **options).numpy()
     except (tf.errors.OpError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: tensorflow-io cannot decode it ({one_line(error)})") from error
+        reason = re.sub(r"{{.*?}} | \[Op:.*?\]", "", one_line(error))  # TensorFlow's own names.
+        raise InputError(f"{path}: tensorflow-io cannot decode it ({reason})") from error
     samples = samples.astype(np.float32)
     samples -= np.float32(decoder.zero)
     samples /= np.float32(decoder.one)

@@ -63,10 +63,10 @@ def all_files() -> dict[str, bytes]:
     return files | _unusual() | _without_length() | _patched_headers() | _tagged()
 
 
-def write_all(folder: Path) -> None:
-    """Writes the corpus."""
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Writes files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in all_files().items():
+    for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
@@ -214,4 +214,4 @@ def id3v2(size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    write_all(Path(sys.argv[1]))
+    write_files(Path(sys.argv[1]), all_files())

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from damaged_files import RATE, all_files, encoded, sound, write_all
+from damaged_files import RATE, all_files, encoded, sound, write_files
 
 from svdam.audio.decoding import load_audio
 from svdam.data.preparation import PrepareSettings, prepare_data
@@ -31,7 +31,7 @@ for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("damaged")
-    write_all(folder)
+    write_files(folder, all_files())
     return folder
 
 

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from damaged_files import encoded, id3v2, sound
+from damaged_files import all_files, encoded, id3v2, sound, write_files
 
 from svdam.audio.decoding import load_audio
 from svdam.core.validation import InputError
@@ -83,6 +83,35 @@ def test_prepares_records_of_its_own(tmp_path):
     assert "b.flac: " in other.manifest["skipped"][0]["reason"]
     np.testing.assert_allclose(other.log_mel(other.songs()[0]), usual_log_mel, atol=2e-2)
     assert other.songs()[0].fingerprint != usual.songs()[0].fingerprint
+
+
+def test_damaged_files_cost_themselves_alone(tmp_path):
+    """Empty files, and streams with flipped bits; one keeps its decoder busy for ever."""
+    _require_tensorflow_io()
+    suffixes = (".wav", ".flac", ".ogg", ".mp3")
+    chosen = {
+        name: content
+        for name, content in all_files().items()
+        if name.endswith(suffixes)
+        and name.startswith(("any-body-flips-4.", "refuse-e", "read-whole"))
+    }
+    write_files(tmp_path / "music", chosen)
+    settings = PrepareSettings(
+        output=str(tmp_path / "out"),
+        dataset="folder",
+        data_dir=str(tmp_path / "music"),
+        split_ratios=(1, 0, 0),
+        num_workers=2,
+        song_timeout=3,
+        decoder="tfio",
+    )
+    manifest = prepare_data(settings)
+    read = {song["id"] for song in manifest["songs"]}
+    reasons = {song["id"]: song["reason"] for song in manifest["skipped"]}
+    assert len(chosen) > 10 and read | reasons.keys() == chosen.keys() and not read & reasons.keys()
+    assert {f"read-whole{suffix}" for suffix in suffixes} <= read
+    for name, reason in reasons.items():
+        assert f"{name}: " in reason and "{{" not in reason and "[Op" not in reason
 
 
 def test_a_missing_tensorflow_io_is_named(tmp_path, monkeypatch):

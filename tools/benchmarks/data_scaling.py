@@ -1,6 +1,7 @@
 """Measures time, memory and output of prepare_data for more and more songs.
 
     python tools/benchmarks/data_scaling.py [--songs=100,1000,4000] [--secs=3]
+    python tools/benchmarks/data_scaling.py --songs=1 --secs=10800
 
 Songs are generated: MP3 files, a few different ones under many names. Memory is the highest that
 the command and each of its worker processes ever had; the command's own is mostly TensorFlow, which
@@ -27,16 +28,23 @@ DIFFERENT = 20
 def make_songs(folder: Path, count: int, secs: float) -> None:
     """Fills a folder with ``count`` MP3 files."""
     folder.mkdir()
-    time_secs = np.arange(round(secs * RATE)) / RATE
     for number in range(count):
         path = folder / f"{number // 1000:03d}" / f"{number:06d}.mp3"
         path.parent.mkdir(exist_ok=True)
-        if number >= DIFFERENT:
+        if number < DIFFERENT:
+            make_song(path, number, secs)
+        else:
             os.link(folder / "000" / f"{number % DIFFERENT:06d}.mp3", path)
-            continue
-        noise = np.random.RandomState(number).normal(size=(len(time_secs), 2))
-        tone = np.sin(2 * np.pi * (200 + 20 * number) * time_secs)[:, None]
-        soundfile.write(path, 0.3 * tone + 0.05 * noise, RATE)
+
+
+def make_song(path: Path, number: int, secs: float) -> None:
+    """Writes a noisy tone, block by block: songs may last hours."""
+    random, length, block = np.random.RandomState(number), round(secs * RATE), 30 * RATE
+    with soundfile.SoundFile(path, "w", RATE, 2) as stream:
+        for start in range(0, length, block):
+            time_secs = np.arange(start, min(start + block, length)) / RATE
+            tone = np.sin(2 * np.pi * (200 + 20 * number) * time_secs)[:, None]
+            stream.write(0.3 * tone + 0.05 * random.normal(size=(len(time_secs), 2)))
 
 
 def watch_memory(process: subprocess.Popen, peaks: dict[int, int]) -> None:
