@@ -49,6 +49,19 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO]:
         stream.flush()
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file has the name of one that `atomic_path` did not come to finish."""
+    return name.startswith(".") and ".partial" in name
+
+
+def remove_partial_files(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left half-written below a folder that nobody writes now."""
+    for place, _, names in os.walk(os.fspath(folder)):
+        for name in (name for name in names if is_partial(name)):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(place, name))
+
+
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Writes ``value`` as JSON, atomically, indented and with a final newline."""
     with atomic_write(path) as stream:
@@ -67,8 +80,24 @@ def read_json(path: str | os.PathLike) -> Any:
             return json.load(stream)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({one_line(error)})") from error
+
+
+def require_inside(path: str | os.PathLike, folder: str | os.PathLike) -> None:
+    """Refuses a file of a folder that is a symbolic link to somewhere else.
+
+    Folders come from others; reading or writing through such a link would reach what its author
+    chose, not what the user named.
+
+    Raises:
+        InputError: If ``path`` leads out of ``folder``.
+    """
+    if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), "")):
+        raise InputError(
+            f"{path}: leads out of its folder, to {os.path.realpath(path)}; put the file itself "
+            "there, not a symbolic link"
+        )
 
 
 def checksum(path: str | os.PathLike) -> str:

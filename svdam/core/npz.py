@@ -7,17 +7,16 @@ claims to hold terabytes is refused by what it claims.
 import math
 import os
 import zipfile
-import zlib
 from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 
+from svdam.core.archives import checked_members, damage_named, opened_archive
 from svdam.core.files import atomic_write
 from svdam.core.validation import InputError, one_line, quoted_list
 
 MAX_BYTES = 1 << 31
-_MAX_MEMBERS = 100_000
 
 
 def read_npz(path: str | os.PathLike, max_bytes: int = MAX_BYTES) -> dict[str, np.ndarray]:
@@ -34,20 +33,9 @@ def read_npz(path: str | os.PathLike, max_bytes: int = MAX_BYTES) -> dict[str, n
         InputError: If the file is missing, no archive, cut short, damaged, too large, or holds
             something that is no plain array.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _checked_members(archive, path, max_bytes)
-            return {name: _read_member(archive, info, path) for name, info in members.items()}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path}: is a folder, expected an .npz file") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
-    except zipfile.BadZipFile as error:
-        raise InputError(
-            f"{path}: is no whole .npz archive ({one_line(error)}); it may be cut short"
-        ) from error
+    with opened_archive(path, ".npz archive") as archive:
+        members = _checked_members(archive, path, max_bytes)
+        return {name: _read_member(archive, info, path) for name, info in members.items()}
 
 
 def write_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
@@ -67,43 +55,29 @@ def write_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
 def _checked_members(
     archive: zipfile.ZipFile, path: str | os.PathLike, max_bytes: int
 ) -> dict[str, zipfile.ZipInfo]:
-    infos = archive.infolist()
-    if len(infos) > _MAX_MEMBERS:
-        raise InputError(f"{path}: holds {len(infos)} arrays, expected at most {_MAX_MEMBERS}")
-    foreign = [info.filename for info in infos if not info.filename.endswith(".npy")]
+    members = checked_members(archive, path, max_bytes)
+    foreign = [name for name in members if not name.endswith(".npy")]
     if foreign:
         raise InputError(f"{path}: holds {quoted_list(foreign, 3)}, expected arrays (.npy) only")
-    members = {info.filename.removesuffix(".npy"): info for info in infos}
-    if len(members) < len(infos):
-        raise InputError(f"{path}: holds two arrays of the same name")
-    total = sum(info.file_size for info in infos)
-    if total > max_bytes:
-        raise InputError(
-            f"{path}: would take {total / 1e6:.0f} MB of memory, expected at most "
-            f"{max_bytes / 1e6:.0f} MB"
-        )
-    return members
+    return {name.removesuffix(".npy"): info for name, info in members.items()}
 
 
 def _read_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str | os.PathLike
 ) -> np.ndarray:
     place = f"{path}: array {info.filename.removesuffix('.npy')!r}"
-    try:
-        with archive.open(info) as stream:
-            shape, is_fortran, dtype = _read_header(stream, place)
-            expected = math.prod(shape) * dtype.itemsize
-            if info.file_size - stream.tell() != expected:
-                raise InputError(
-                    f"{place} declares shape {shape} and dtype {dtype}, {expected} bytes, but "
-                    f"has {info.file_size - stream.tell()}"
-                )
-            content = stream.read(expected)
-            # Reading past the end makes zipfile compare the checksum, also of an empty array.
-            if len(content) != expected or stream.read(1):
-                raise InputError(f"{place} is cut short")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{place} is damaged ({one_line(error)})") from error
+    with damage_named(place), archive.open(info) as stream:
+        shape, is_fortran, dtype = _read_header(stream, place)
+        expected = math.prod(shape) * dtype.itemsize
+        if info.file_size - stream.tell() != expected:
+            raise InputError(
+                f"{place} declares shape {shape} and dtype {dtype}, {expected} bytes, but "
+                f"has {info.file_size - stream.tell()}"
+            )
+        content = stream.read(expected)
+        # Reading past the end makes zipfile compare the checksum, also of an empty array.
+        if len(content) != expected or stream.read(1):
+            raise InputError(f"{place} is cut short")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
     return array.copy()  # Writeable, aligned, in C order where it can be.
 

@@ -14,18 +14,27 @@ import platform
 import shlex
 import socket
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import svdam
-from svdam.core.files import atomic_write, read_json, write_json
+from svdam.core.files import (
+    atomic_write,
+    is_partial,
+    read_json,
+    remove_partial_files,
+    require_inside,
+    write_json,
+)
 from svdam.core.settings import Settings
 from svdam.core.validation import InputError
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "config.json"
 COMPLETE_NAME = "complete.json"
+FLAGS_NAME = "flags.cfg"
 LOCK_NAME = ".lock"
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "librosa", "soundfile", "tensorboard")
 
@@ -37,10 +46,12 @@ class Run:
     Attributes:
         folder: Where it is.
         config: Contents of its ``config.json``.
+        lock: Descriptor of the open lock, while the run is written.
     """
 
     folder: Path
     config: dict[str, Any]
+    lock: int | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -54,7 +65,22 @@ class Run:
 
     def mark_complete(self, summary: dict[str, Any] | None = None) -> None:
         """Says that the stage came to its end, with its main results."""
+        self.require_present()
         write_json(self.folder / COMPLETE_NAME, summary or {})
+
+    def require_present(self) -> None:
+        """Refuses to go on in a folder that was removed or replaced meanwhile.
+
+        Writing would make a new one, without what came before.
+
+        Raises:
+            InputError: If the folder is not the one that was locked.
+        """
+        if self.lock is not None and not _is_same_file(self.lock, self.folder / LOCK_NAME):
+            raise InputError(
+                f"--output: {self.folder} was removed or replaced during the run; when it is back, "
+                "the same command goes on with what it holds"
+            )
 
     def summary(self) -> dict[str, Any]:
         """What `mark_complete` was given."""
@@ -83,17 +109,19 @@ def start_run(
     folder = Path(folder)
     if folder.is_file():
         raise InputError(f"{folder}: is a file, expected a run folder; choose another --output")
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with _made_and_locked(folder) as lock:
         config = _configuration(command, settings, inputs or {})
         _refuse_foreign(folder, command)
         if (folder / CONFIG_NAME).exists():
             _refuse_other_settings(folder, config, settings)
+        _require_no_way_out(folder)
+        remove_partial_files(folder)
         (folder / COMPLETE_NAME).unlink(missing_ok=True)
-        with atomic_write(folder / "flags.cfg") as stream:
-            stream.write(settings.to_flagfile())
+        # The configuration first: a folder with anything else but without it is not taken for ours.
         write_json(folder / CONFIG_NAME, config)
-        yield Run(folder, config)
+        with atomic_write(folder / FLAGS_NAME) as stream:
+            stream.write(settings.to_flagfile())
+        yield Run(folder, config, lock)
 
 
 def open_run(folder: str | os.PathLike, command: str, flag: str, make: str | None = None) -> Run:
@@ -119,7 +147,7 @@ def open_run(folder: str | os.PathLike, command: str, flag: str, make: str | Non
     if not run.is_complete:
         raise InputError(
             f"--{flag}: the run in {folder} has not come to its end; go on with it: "
-            f"python -m svdam.{command} --flagfile={shlex.quote(str(folder / 'flags.cfg'))}"
+            f"python -m svdam.{command} --flagfile={shlex.quote(str(folder / FLAGS_NAME))}"
         )
     return run
 
@@ -146,13 +174,18 @@ def default_command_line(command: str, output: str | os.PathLike) -> str:
 
 def _refuse_foreign(folder: Path, command: str, flag: str = "output") -> None:
     path = folder / CONFIG_NAME
+    require_inside(path, folder)
     if not path.exists():
-        if any(entry.name != LOCK_NAME for entry in folder.iterdir()):
+        # A run that was killed at its very start leaves its lock, and half a file.
+        foreign = [name for name in os.listdir(folder) if name != LOCK_NAME]
+        if not all(map(is_partial, foreign)):
             raise InputError(f"--{flag}: {folder} is no run folder (it has no {CONFIG_NAME})")
         return
     config = read_json(path)
-    keys = {"format", "command", "settings", "inputs"}
-    if not isinstance(config, dict) or not keys <= config.keys():
+    parts = {"format": int, "command": str, "settings": dict, "inputs": dict}
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(name), kind) for name, kind in parts.items()
+    ):
         raise InputError(f"{path}: is not the configuration of a run of this project")
     if config["format"] != FORMAT_VERSION:
         raise InputError(
@@ -215,22 +248,51 @@ def _git_revision() -> str | None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock. The kernel frees it when its holder dies, however it dies."""
+def _made_and_locked(folder: Path) -> Iterator[int]:
+    """Makes the folder and holds its lock. The kernel frees it when its holder dies, however."""
     path = folder / LOCK_NAME
-    with open(path, "a+", encoding="utf-8") as stream:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A link planted in the lock's place is not followed: its target would be emptied.
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"--output: {folder} cannot be written ({error.strerror}); mend that, or choose "
+            "another --output"
+        ) from error
+    with os.fdopen(lock, "r+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            raise InputError(f"--output: {folder} is in use by {holder}; wait for it") from None
-        stream.seek(0)
+            holder = stream.read(200).strip() or "another process"
+            raise InputError(
+                f"--output: {folder} is in use by {holder}; wait for it, or choose another --output"
+            ) from None
+        except OSError as error:
+            warnings.warn(
+                f"{folder}: cannot be locked ({error.strerror}); see that no second run writes "
+                "into it",
+                stacklevel=4,
+            )
         stream.truncate()
         stream.write(f"{socket.gethostname()}, pid {os.getpid()}\n")
         stream.flush()
         try:
-            yield
+            yield lock
         finally:
-            stream.seek(0)
-            stream.truncate()
+            os.truncate(lock, 0)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
+
+
+def _require_no_way_out(folder: Path) -> None:
+    """Refuses a folder with links to elsewhere, where a run would write or delete."""
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            if os.path.islink(os.path.join(place, name)):
+                require_inside(os.path.join(place, name), folder)

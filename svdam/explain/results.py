@@ -10,8 +10,10 @@ data sets are named and shaped as the dataclasses below say.
 
 import csv
 import dataclasses
+import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,18 @@ import h5py
 import numpy as np
 
 from svdam.core.config import FRONT_END
-from svdam.core.files import atomic_path, atomic_write
-from svdam.core.runs import open_run
+from svdam.core.files import atomic_path, atomic_write, require_inside
+from svdam.core.hdf5 import check_hdf5
+from svdam.core.runs import Run, open_run
 from svdam.core.validation import InputError, one_line
+from svdam.explain.result_checks import require_am_columns, require_real_columns
 
 RESULTS_NAME = "results.h5"
 RESPONSES_NAME = "responses.h5"
 TABLE_NAME = "results.csv"
 EXTREMES_NAME = "extremes.csv"
+MAX_BYTES = 4 << 30
+"""Of a results file, unpacked; the paper's grid takes 60 MB."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -217,14 +223,19 @@ def read_results(folder: str | os.PathLike, flag: str = "grid") -> AMResults:
     Raises:
         InputError: If the run is missing, unfinished or of another command, or its file damaged.
     """
-    path = open_run(folder, "maximize_activation", flag).folder / RESULTS_NAME
-    return _read(path, AMResults)
+    run = open_run(folder, "maximize_activation", flag)
+    return _read_of_run(run, RESULTS_NAME, AMResults)
 
 
 def read_responses(folder: str | os.PathLike, flag: str = "responses") -> RealResponses:
     """Reads the results of a finished run of collect_responses; see `read_results`."""
-    path = open_run(folder, "collect_responses", flag).folder / RESPONSES_NAME
-    return _read(path, RealResponses)
+    run = open_run(folder, "collect_responses", flag)
+    return _read_of_run(run, RESPONSES_NAME, RealResponses)
+
+
+def read_results_file(path: str | os.PathLike) -> AMResults:
+    """Reads a file that `write_results` wrote, wherever it lies; see `read_results`."""
+    return _read(Path(path), AMResults)
 
 
 def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -235,53 +246,101 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _write(path: Path, value: Any) -> None:
+    columns = _columns(value)
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["kind"] = type(value).__name__
-        _write_group(file, value)
+        file.attrs["sha256"] = _digest(columns)
+        for name, item in columns.items():
+            large = isinstance(item, np.ndarray) and item.size > 1000
+            options = {"compression": "gzip", "compression_opts": 4} if large else {}
+            file.create_dataset(name, data=item, **options)
 
 
-def _write_group(group: h5py.Group, value: Any) -> None:
+def _columns(value: Any, prefix: str = "") -> dict[str, Any]:
+    """What a results file holds of ``value``: arrays as they are, everything else as JSON."""
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
         if item is None:
             continue
-        if isinstance(item, np.ndarray):
-            options = {"compression": "gzip", "compression_opts": 4} if item.size > 1000 else {}
-            group.create_dataset(field.name, data=item, **options)
-        elif isinstance(item, TopExcerpts):
-            _write_group(group.create_group(field.name), item)
+        if isinstance(item, TopExcerpts):
+            found |= _columns(item, f"{prefix}{field.name}/")
+        elif isinstance(item, np.ndarray):
+            found[prefix + field.name] = item
         else:
             if field.name == "configurations":
                 item = [dataclasses.asdict(configuration) for configuration in item]
-            group.create_dataset(field.name, data=json.dumps(item, ensure_ascii=False))
+            found[prefix + field.name] = json.dumps(item, ensure_ascii=False)
+    return found
+
+
+def _digest(columns: dict[str, Any]) -> str:
+    """SHA-256 of a file's values: HDF5 itself does not notice a flipped bit."""
+    digest = hashlib.sha256()
+    for name, item in sorted(columns.items()):
+        if isinstance(item, str):
+            digest.update(json.dumps([name]).encode() + item.encode())
+        else:
+            digest.update(json.dumps([name, item.dtype.str, item.shape]).encode())
+            digest.update(np.ascontiguousarray(item).data)
+    return digest.hexdigest()
+
+
+def _read_of_run(run: Run, name: str, kind: type) -> Any:
+    require_inside(run.folder / name, run.folder)
+    return _read(run.folder / name, kind)
 
 
 def _read(path: Path, kind: type) -> Any:
+    check_hdf5(path, f"{path}:", MAX_BYTES)
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs.get("kind") != kind.__name__:
-                raise InputError(
-                    f"{path}: holds {file.attrs.get('kind')}, expected {kind.__name__}"
-                )
-            return _read_group(file, kind)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is damaged or missing ({one_line(error)})") from error
-
-
-def _read_group(group: h5py.Group, kind: type) -> Any:
-    values = {}
-    for field in dataclasses.fields(kind):
-        if field.name not in group and field.default is None:
-            continue
-        item = group[field.name]
-        if field.type is TopExcerpts:
-            values[field.name] = _read_group(item, TopExcerpts)
-        elif isinstance(item, h5py.Dataset) and not h5py.check_string_dtype(item.dtype):
-            values[field.name] = item[()]
+            found = file.attrs.get("kind")
+            if found != kind.__name__:
+                raise InputError(f"it holds {found}, expected {kind.__name__}")
+            columns = _read_columns(file, kind)
+            checksum = file.attrs.get("sha256")
+        if checksum is None:
+            warnings.warn(f"{path}: has no checksum, as those of older versions", stacklevel=4)
+        elif checksum != _digest(columns):
+            raise InputError("its values do not have their checksum")
+        value = _built(columns, kind)
+        if kind is AMResults:
+            require_am_columns(columns, value.configurations)
         else:
-            values[field.name] = json.loads(item.asstr()[()])
+            require_real_columns(columns, len(value.song_ids))
+        return value
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is damaged, or no such results ({one_line(error)})") from error
+
+
+def _read_columns(group: h5py.Group, kind: type, prefix: str = "") -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name = prefix + field.name
+        if field.default is None and name not in group:
+            continue
+        if field.type is TopExcerpts:
+            columns |= _read_columns(group, TopExcerpts, f"{name}/")
+        elif field.type is np.ndarray or field.default is None:
+            columns[name] = group[name][()]
+        else:
+            columns[name] = group[name].asstr()[()]
+    return columns
+
+
+def _built(columns: dict[str, Any], kind: type, prefix: str = "") -> Any:
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        name = prefix + field.name
+        if field.default is None and name not in columns:
+            continue
+        if field.type is TopExcerpts:
+            values[field.name] = _built(columns, TopExcerpts, f"{name}/")
+        elif field.type is np.ndarray or field.default is None:
+            values[field.name] = columns[name]
+        else:
+            values[field.name] = json.loads(columns[name])
             if field.name == "configurations":
                 values[field.name] = [Configuration(**one) for one in values[field.name]]
     return kind(**values)

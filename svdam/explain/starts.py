@@ -7,12 +7,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from svdam.core.hdf5 import check_hdf5
 from svdam.core.validation import InputError, one_line, require_finite
-from svdam.explain.results import RESULTS_NAME
+from svdam.explain.results import MAX_BYTES, RESULTS_NAME, read_results_file
 from svdam.explain.settings import parse_seeds
 
 _DEFAULT_SEEDS = "0-49"
-_MAX_VALUES = 1 << 31
+_MAX_VALUES = 1 << 27  # A gibibyte.
 
 
 def latents_from_seeds(seeds: Sequence[int], shape: int | tuple[int, ...]) -> np.ndarray:
@@ -82,6 +83,8 @@ def read_latents(path: str | os.PathLike) -> np.ndarray:
         if path.suffix != ".npy":
             return _latents_of_results(path)
         values = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise InputError(f"--latents: {path} is an .npz archive, expected one array (.npy)")
         if values.dtype.kind not in "fiu" or values.ndim < 2 or values.size > _MAX_VALUES:
             raise InputError(
                 f"--latents: {path} holds {values.dtype} of shape {values.shape}, expected numbers "
@@ -95,8 +98,9 @@ def read_latents(path: str | os.PathLike) -> np.ndarray:
 
 
 def _latents_of_results(path: Path) -> np.ndarray:
+    check_hdf5(path, f"--latents: {path}", MAX_BYTES)
     with h5py.File(path, "r") as file:
-        latents = file["latents"]
+        latents = read_results_file(path).latents if "kind" in file.attrs else file["latents"]
         if len(latents) != 1:
             raise InputError(
                 f"--latents: {path} holds {len(latents)} configurations; expected one: make a run "

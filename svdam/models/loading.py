@@ -1,51 +1,54 @@
 """Loading Keras models from files without running code from them."""
 
+import math
 import os
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from svdam.core.files import require_inside
 from svdam.core.runs import default_command_line, open_run
 from svdam.core.validation import InputError, one_line
+from svdam.models.inspection import inspect_keras_file, variables_bounded
 
 if TYPE_CHECKING:
     import keras
 
+_MAX_OUTPUT_VALUES = 1 << 28  # Of all layers together, for one example.
+
 
 def load_model(
-    path: str | os.PathLike, flag: str, expected_input: tuple | None = None
+    path: str | os.PathLike,
+    flag: str,
+    expected_input: tuple | None = None,
+    allow_unsafe: bool = False,
 ) -> "keras.Model":
     """Loads a ``.keras`` file, or the model that a training run wrote.
 
-    Only layers that Keras or svdam define can be in the file: Lambda layers and pickled objects,
-    which would run code, are refused.
+    Only layers of Keras that compute and do nothing else can be in the file, and classes that the
+    running program has registered: Lambda layers, pickled objects and other modules, which would
+    run code, are refused. See `svdam.models.inspection` for what else is.
 
     Args:
         path: A ``.keras`` file, or a run folder of train_classifier or train_gan.
         flag: The flag that named it, for messages. ``generator`` and ``critic`` are looked for in
             run folders of train_gan, all others are classifiers.
         expected_input: Shape that the model must take, without the batch; None to allow any.
+        allow_unsafe: Loads Lambda layers and whatever else Keras knows, too. The file's author can
+            then run any code here: for one's own files only.
 
     Returns:
         The model, not compiled.
 
     Raises:
-        InputError: If it is missing, no model, holds code, or takes another input.
+        InputError: If it is missing, damaged, no model, holds code, or takes another input.
     """
     path = model_path(path, flag)  # Before Keras is loaded, which takes seconds.
-    import keras
-
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"--{flag}: {path} is no .keras file (it is no zip archive)")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever a damaged file makes it stumble over.
-        raise InputError(f"--{flag}: {path} cannot be loaded ({one_line(error)})") from error
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise InputError(
-            f"--{flag}: {path} has {len(model.inputs)} inputs and {len(model.outputs)} outputs, "
-            "expected one of each"
-        )
+        num_values = inspect_keras_file(path, allow_unsafe)
+        model = _made(path, num_values, allow_unsafe)
+        _require_plain(model, path)
+    except InputError as error:
+        raise InputError(f"--{flag}: {error}") from error
     found = tuple(model.input_shape[1:])
     if expected_input is not None and found != tuple(expected_input):
         raise InputError(f"--{flag}: {path} takes {found}, expected {tuple(expected_input)}")
@@ -83,9 +86,47 @@ def model_path(path: str | os.PathLike, flag: str) -> Path:
     is_gan = flag in ("generator", "critic")
     command = "train_gan" if is_gan else "train_classifier"
     if path.is_dir():
-        path = open_run(path, command, flag).folder / f"{flag if is_gan else 'classifier'}.keras"
+        folder = open_run(path, command, flag).folder
+        path = folder / f"{flag if is_gan else 'classifier'}.keras"
+        require_inside(path, folder)
     if not path.is_file():
         folder = path.parent if path.suffix == ".keras" else path
         way_out = default_command_line(command, folder)
         raise InputError(f"--{flag}: {path} does not exist; make it with: {way_out}")
     return path
+
+
+def _made(path: Path, num_values: int, allow_unsafe: bool) -> "keras.Model":
+    """The model that Keras makes of an inspected file."""
+    import keras
+
+    with variables_bounded(num_values, path):
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=not allow_unsafe)
+        except Exception as error:  # Keras raises whatever a damaged file makes it stumble over.
+            raise InputError(f"{path} cannot be loaded ({one_line(error)})") from error
+    if not isinstance(model, keras.Model):
+        raise InputError(f"{path} holds a {type(model).__name__}, expected a model")
+    return model
+
+
+def _require_plain(model: "keras.Model", path: Path) -> None:
+    """Refuses models without one input and one output of known shapes, or with huge activations."""
+    try:
+        counts = len(model.inputs), len(model.outputs)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{path} says nothing about its input; give it an Input layer") from error
+    if counts != (1, 1):
+        raise InputError(
+            f"{path} has {counts[0]} inputs and {counts[1]} outputs, expected one of each"
+        )
+    total = 0
+    for operation in model.operations if hasattr(model, "operations") else model.layers:
+        for node in getattr(operation, "_inbound_nodes", []):
+            shapes = [tensor.shape[1:] for tensor in node.output_tensors]
+            total += sum(math.prod(size or 1 for size in shape) for shape in shapes)
+    if total > _MAX_OUTPUT_VALUES:
+        raise InputError(
+            f"{path} computes {total:.3g} values from one example, expected at most "
+            f"{_MAX_OUTPUT_VALUES}"
+        )

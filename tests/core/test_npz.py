@@ -102,7 +102,7 @@ def test_refuses_two_arrays_of_one_name(tmp_path):
     content = npy_bytes(np.zeros(3))
     with pytest.warns(UserWarning, match="Duplicate"):
         path = archive(tmp_path / "a.npz", [("a.npy", content), ("a.npy", content)])
-    with pytest.raises(InputError, match="two arrays of the same name"):
+    with pytest.raises(InputError, match="two parts of the same name"):
         read_npz(path)
 
 
