@@ -44,7 +44,13 @@ def main() -> None:
     with start_run(settings.output, "collect_responses", settings, inputs) as run:
         real = collect_responses(
             functools.partial(open_records, folder),
-            functools.partial(load_model, str(classifier), "classifier", excerpt_shape),
+            functools.partial(
+                load_model,
+                str(classifier),
+                "classifier",
+                excerpt_shape,
+                settings.allow_unsafe_model,
+            ),
             settings,
             run,
         )

@@ -26,20 +26,20 @@ def main() -> None:
     select_hyperparameters(
         settings,
         _realism(settings) if wanted else None,
-        _activations(settings.responses, settings.distance_layer)
-        if settings.distance_layer
-        else None,
+        _activations(settings, settings.distance_layer) if settings.distance_layer else None,
     )
 
 
-def _activations(folder: str, layer: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Units of a layer of the classifier whose real responses are in ``folder``."""
+def _activations(settings: SelectionSettings, layer: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Units of a layer of the classifier of --responses."""
     from svdam.core.runs import open_run
     from svdam.explain.realism import layer_units
     from svdam.models.loading import load_model
 
-    responses = open_run(folder, "collect_responses", "responses").settings
-    classifier = load_model(responses["classifier"], "classifier")
+    responses = open_run(settings.responses, "collect_responses", "responses").settings
+    classifier = load_model(
+        responses["classifier"], "classifier", allow_unsafe=settings.allow_unsafe_model
+    )
     return functools.partial(layer_units, classifier, layer)
 
 
@@ -50,8 +50,11 @@ def _realism(settings: SelectionSettings) -> Callable:
     from svdam.models.loading import load_model
 
     responses = open_run(settings.responses, "collect_responses", "responses").settings
-    critic = settings.critic and load_model(settings.critic, "critic")
-    classifier = settings.nearest_layer and load_model(responses["classifier"], "classifier")
+    unsafe = settings.allow_unsafe_model
+    critic = settings.critic and load_model(settings.critic, "critic", allow_unsafe=unsafe)
+    classifier = settings.nearest_layer and load_model(
+        responses["classifier"], "classifier", allow_unsafe=unsafe
+    )
 
     def measure(examples: np.ndarray):
         return measure_realism(

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import svdam
 from svdam.core.validation import InputError, one_line
@@ -55,7 +55,7 @@ def check_hdf5(source: bytes | str | os.PathLike, place: str, max_bytes: int) ->
         return _passed[key]
 
 
-def _as_stream(source: bytes | str | os.PathLike, place: str) -> IO[bytes]:
+def _as_stream(source: bytes | str | os.PathLike, place: str) -> Any:
     if not isinstance(source, bytes):
         try:
             return open(source, "rb")
@@ -67,7 +67,7 @@ def _as_stream(source: bytes | str | os.PathLike, place: str) -> IO[bytes]:
     return stream
 
 
-def _verdict(stream: IO[bytes], max_bytes: int) -> dict[str, Any]:
+def _verdict(stream: BinaryIO, max_bytes: int) -> dict[str, Any]:
     """What the child says, or how it ended."""
     root = str(Path(svdam.__file__).resolve().parents[1])
     environment = os.environ | {
@@ -121,7 +121,7 @@ class _RefusedError(Exception):
     """The file holds what it must not."""
 
 
-def _read_all(stream: IO[bytes], max_bytes: int) -> int:
+def _read_all(stream: BinaryIO, max_bytes: int) -> int:
     """Reads every attribute and data set; returns the number of values."""
     import h5py
 

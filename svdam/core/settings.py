@@ -18,6 +18,20 @@ from typing import Any
 
 from svdam.core.validation import InputError, quoted_list
 
+LARGEST_INTEGER = 2**31 - 1
+"""Numbers beyond mean nothing here, and overflow elsewhere."""
+
+
+def unsafe_model_setting() -> Any:
+    """The setting of all commands that load models: consent to run what a model file holds."""
+    return setting(
+        False,
+        "Load models with Lambda layers or other code, too. DANGER: such a file can do on this "
+        "machine whatever you can, as soon as it is loaded; use it for files that you made.",
+        identity=False,
+        written=False,
+    )
+
 
 def setting(
     default: Any,
@@ -28,6 +42,7 @@ def setting(
     above: float | None = None,
     choices: tuple | None = None,
     identity: bool = True,
+    written: bool = True,
 ) -> Any:
     """A field of a `Settings` class.
 
@@ -40,10 +55,15 @@ def setting(
         choices: Allowed values.
         identity: Whether a run with another value is another run. False for what does not change
             the result, as the number of workers, and for what may grow, as a number of steps.
+        written: Whether it goes into a run's flagfile. False for consent, which is given anew each
+            time: a flagfile may come from somebody else.
     """
+    if maximum is None and isinstance(default, int) and not isinstance(default, bool):
+        maximum = LARGEST_INTEGER
     metadata = dict(
-        help=help, minimum=minimum, maximum=maximum, above=above, choices=choices, identity=identity
-    )
+        help=help, minimum=minimum, maximum=maximum, above=above, choices=choices,
+        identity=identity, written=written,
+    )  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -60,7 +80,8 @@ class Settings:
         for field in dataclasses.fields(self):
             kind, optional = _value_type(hints[field.name])
             value = getattr(self, field.name)
-            if value is None and optional:
+            if optional and (value is None or (value == "" and kind is str)):
+                object.__setattr__(self, field.name, None)  # Empty: left out.
                 continue
             object.__setattr__(self, field.name, _checked(field, kind, value))
         self.validate()
@@ -84,7 +105,9 @@ class Settings:
     def to_flagfile(self) -> str:
         """The settings as the text of a flagfile; settings that are None are left out."""
         lines = []
-        for name, value in self.to_dict().items():
+        values = self.to_dict()
+        for name in (f.name for f in dataclasses.fields(self) if f.metadata["written"]):
+            value = values[name]
             if value is not None:
                 text = ",".join(map(str, value)) if isinstance(value, list) else value
                 lines.append(f"--{name}={str(text).lower() if isinstance(value, bool) else text}\n")
@@ -108,7 +131,8 @@ def _checked(field: dataclasses.Field, kind: Any, value: Any) -> Any:
     limits = field.metadata
     converted = _converted(kind, value)
     if converted is None:
-        raise InputError(f"--{field.name}: found {value!r}, expected {_kind_name(kind)}")
+        found = repr(value) if len(repr(value)) <= 100 else f"{repr(value)[:100]}..."
+        raise InputError(f"--{field.name}: found {found}, expected {_kind_name(kind)}")
     if limits.get("choices") and converted not in limits["choices"]:
         expected = quoted_list(limits["choices"])
         raise InputError(f"--{field.name}: found {value!r}, expected one of {expected}")
@@ -127,7 +151,7 @@ def _converted(kind: type, value: Any) -> Any:
     if kind is bool or isinstance(value, bool):
         return value if kind is bool and isinstance(value, bool) else None
     if kind is str:
-        return value if isinstance(value, str) else None
+        return value if isinstance(value, str) and _is_line(value) else None
     try:
         number = float(value)
         if not math.isfinite(number) or (kind is int and number != int(number)):
@@ -137,8 +161,20 @@ def _converted(kind: type, value: Any) -> Any:
         return None
 
 
+def _is_line(text: str) -> bool:
+    """Whether a text can stand in a flagfile and in JSON: not empty, no control characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # A file name whose bytes are no UTF-8.
+        return False
+    return bool(text) and not any(
+        ord(character) < 32 or ord(character) == 127 for character in text
+    )
+
+
 def _kind_name(kind: type) -> str:
-    return {int: "an integer", float: "a finite number", bool: "true or false"}.get(kind, "text")
+    names: dict[type, str] = {int: "an integer", float: "a finite number", bool: "true or false"}
+    return names.get(kind, "a line of text in UTF-8")
 
 
 def define_flags(settings_class: type[Settings]) -> None:

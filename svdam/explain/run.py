@@ -74,10 +74,11 @@ def _checksums(settings: SearchSettings) -> dict[str, str]:
 
 
 def _models(settings: SearchSettings) -> tuple[keras.Model | None, keras.Model]:
-    classifier = load_model(settings.classifier, "classifier")
+    unsafe = settings.allow_unsafe_model
+    classifier = load_model(settings.classifier, "classifier", None, unsafe)
     generator = None
     if settings.generator != NO_GENERATOR:
-        generator = load_model(settings.generator, "generator")
+        generator = load_model(settings.generator, "generator", None, unsafe)
     if settings.precision == "mixed_bfloat16":
         for model in filter(None, (generator, classifier)):
             use_mixed_bfloat16(model)

@@ -19,12 +19,13 @@ import numpy as np
 
 from svdam.core.files import atomic_write
 from svdam.core.runs import Run, open_run, start_run
-from svdam.core.settings import Settings, setting
+from svdam.core.settings import Settings, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking_table import SETTING_COLUMNS, format_ranking, write_ranking
 from svdam.evaluation.selection import Ranking, rank_configurations, unusable_configurations
 from svdam.explain.results import AMResults, RealResponses, read_responses, read_results
+from svdam.explain.settings import SearchSettings
 
 REALISM_NAME = "realism.csv"
 _METRICS = {
@@ -73,6 +74,7 @@ class SelectionSettings(Settings):
         "Layer of the classifier, as fc2: adds the distance of the examples to the nearest real "
         "excerpt in its activations. Left out by default.",
     )
+    allow_unsafe_model: bool = unsafe_model_setting()
 
 
 def select_hyperparameters(
@@ -217,17 +219,16 @@ def best_flagfile(grid_settings: dict[str, Any], best: tuple, output: Path) -> s
         best: Learning rate, prior weight and steps.
         output: Run folder to name in it.
     """
-    chosen = dict(zip(("learning_rates", "prior_weights", "num_steps"), best, strict=True))
-    lines = [
-        "# The best configuration by eq. 3; a flagfile for maximize_activation.",
-        "# The opposite examples: add --direction=min (max) and another --output.",
-    ]
-    for name, value in {**grid_settings, **chosen, "output": str(output)}.items():
-        if isinstance(value, (list, tuple)):
-            value = ",".join(map(str, value))
-        if value is not None:
-            lines.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
-    return "\n".join(lines) + "\n"
+    names = ("learning_rates", "prior_weights", "num_steps")
+    chosen = {name: (value,) for name, value in zip(names, best, strict=True)}
+    known = {field.name for field in dataclasses.fields(SearchSettings)}
+    kept = {name: value for name, value in grid_settings.items() if name in known}
+    settings = SearchSettings(**{**kept, **chosen, "output": str(output)})
+    return (
+        "# The best configuration by eq. 3; a flagfile for maximize_activation.\n"
+        "# The opposite examples: add --direction=min (max) and another --output.\n"
+        + settings.to_flagfile()
+    )
 
 
 def _require_same_classifier(grid_run: Run, responses_run: Run) -> None:

@@ -5,7 +5,7 @@ import re
 
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.distribution import STRATEGIES
-from svdam.core.settings import Settings, setting
+from svdam.core.settings import Settings, setting, unsafe_model_setting
 from svdam.core.validation import InputError
 
 PRIORS = ("paper", "released_code", "none")
@@ -44,6 +44,7 @@ class ResponseSettings(Settings):
     beam_options: tuple[str, ...] = setting(
         (), "Options of the Beam runner, as --name=value.", identity=False
     )
+    allow_unsafe_model: bool = unsafe_model_setting()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +116,7 @@ class SearchSettings(Settings):
         "processes of TF_CONFIG.",
         choices=STRATEGIES,
     )
+    allow_unsafe_model: bool = unsafe_model_setting()
 
     def validate(self) -> None:
         """Checks the lists, and refuses combinations that have no meaning."""

@@ -18,7 +18,7 @@ from svdam.core.config import FRONT_END, MEDIAN_FILTER_FRAMES
 from svdam.core.files import atomic_path, write_json
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
-from svdam.core.settings import Settings, setting
+from svdam.core.settings import Settings, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError, quoted_list
 from svdam.evaluation import detection
@@ -79,6 +79,7 @@ class EvaluationSettings(Settings):
     num_charts: int = setting(
         20, "Songs that get a chart: spectrogram, prediction, truth.", minimum=0, identity=False
     )
+    allow_unsafe_model: bool = unsafe_model_setting()
 
     def validate(self) -> None:
         """Refuses settings that would do nothing."""
@@ -146,6 +147,7 @@ def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | Predicti
         pitch_shifts=settings.pitch_shifts,
         audio=settings.audio,
         excerpt_by_excerpt=settings.excerpt_by_excerpt,
+        allow_unsafe_model=settings.allow_unsafe_model,
     )
 
 

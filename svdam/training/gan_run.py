@@ -29,7 +29,9 @@ def run_gan(settings: GanSettings) -> None:
         if not is_chief(strategy):
             train_gan(settings, records, None, strategy=strategy)
             return
-        classifier = settings.classifier and load_model(settings.classifier, "classifier")
+        classifier = settings.classifier and load_model(
+            settings.classifier, "classifier", allow_unsafe=settings.allow_unsafe_model
+        )
         inputs = {"records_fingerprint": records.fingerprint}
         with start_run(settings.output, "train_gan", settings, inputs) as run:
             summary = train_gan(settings, records, run, classifier, strategy)

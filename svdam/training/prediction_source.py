@@ -54,6 +54,7 @@ class ClassifierOnRecords:
         pitch_shifts: Sequence[float] = (0.0,),
         audio: str | None = None,
         excerpt_by_excerpt: bool = False,
+        allow_unsafe_model: bool = False,
     ):
         """Opens both.
 
@@ -63,6 +64,7 @@ class ClassifierOnRecords:
             pitch_shifts: In percent; predictions of all of them are averaged.
             audio: Folder of the data set that the records were made from; for shifts other than 0.
             excerpt_by_excerpt: Whether the classifier is applied to every frame's excerpt, slowly.
+            allow_unsafe_model: See `svdam.models.loading.load_model`.
 
         Raises:
             InputError: If one is missing, or they do not fit together.
@@ -77,7 +79,7 @@ class ClassifierOnRecords:
         front_end = self._records.front_end
         expected_input = (front_end.excerpt_frames, front_end.num_mels, 1)
         self._predictor = FramePredictor(
-            load_model(path, "classifier", expected_input),
+            load_model(path, "classifier", expected_input, allow_unsafe_model),
             front_end,
             excerpt_by_excerpt=excerpt_by_excerpt,
         )

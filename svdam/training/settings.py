@@ -4,7 +4,7 @@ import dataclasses
 
 from svdam.core.config import GENERATOR_PRESETS
 from svdam.core.distribution import STRATEGIES
-from svdam.core.settings import Settings, setting
+from svdam.core.settings import Settings, setting, unsafe_model_setting
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -44,6 +44,7 @@ class ClassifierSettings(Settings):
     validation_songs: int | None = setting(
         None, "Validate on the first so many validation songs; on all if empty.", minimum=1
     )
+    allow_unsafe_model: bool = unsafe_model_setting()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,3 +100,4 @@ class GanSettings(Settings):
     samples_every: int = setting(
         500, "Iterations between sample sheets, sounds and scores.", minimum=1, identity=False
     )
+    allow_unsafe_model: bool = unsafe_model_setting()
