@@ -9,6 +9,17 @@ from collections.abc import Callable, Sequence
 
 from svdam.core.validation import InputError, one_line
 
+_GOES_ON = "the same command then goes on with what is written"
+_CAUSES = {
+    "No space left on device": f"the disk is full; make room, {_GOES_ON}",
+    "Disk quota exceeded": f"your share of the disk is full; make room, {_GOES_ON}",
+    "Read-only file system": f"the disk cannot be written (read-only); mend that, {_GOES_ON}",
+    "OOM when allocating": "there is not enough memory; use a smaller --batch_size or --max_memory",
+    "Cannot allocate memory": "there is not enough memory; use smaller batches",
+    "Stale file handle": f"the disk went away; when it is back, {_GOES_ON}",
+    "Input/output error": f"the disk reports a fault; mend that, {_GOES_ON}",
+}
+
 
 def run_command(main: Callable[[], None]) -> None:
     """Parses flags and runs ``main``; bad input ends in one line on standard error, status 1.
@@ -27,18 +38,14 @@ def run_command(main: Callable[[], None]) -> None:
             main()
         except InputError as error:
             _fail(str(error))
-        except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            _fail(f"{place}{error.strerror or one_line(error)}")
         except KeyboardInterrupt:
             print("interrupted; run the same command again to go on", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
         except Exception as error:
-            # What goes wrong inside tf.data comes out as an error of TensorFlow's with our text.
-            inner = re.search(r"InputError: (.+)", str(error))
-            if not inner:
+            message = explanation(error)
+            if message is None:
                 raise
-            _fail(inner[1])
+            _fail(message)
 
     try:
         app.run(guarded)
@@ -49,6 +56,36 @@ def run_command(main: Callable[[], None]) -> None:
             sys.stderr.flush()
             os._exit(exit_.code if isinstance(exit_.code, int) else 1 if exit_.code else 0)
         raise
+
+
+def explanation(error: BaseException) -> str | None:
+    """What went wrong outside this program, in one line; None for what looks like a defect of it.
+
+    TensorFlow and HDF5 report files, disks and memory by errors of their own, and what goes wrong
+    inside tf.data comes out as an error of TensorFlow's with our text.
+    """
+    text = " ".join(str(error).split())
+    inner = re.search(r"InputError: (.+)", text)
+    if inner:
+        return inner[1]
+    cause = next((words for words in _CAUSES if words.lower() in text.lower()), None)
+    if cause:
+        return f"{_place(error, text)}{_CAUSES[cause]}"
+    if isinstance(error, MemoryError):
+        return _CAUSES["OOM when allocating"]
+    if isinstance(error, OSError):
+        return f"{_place(error, text)}{error.strerror or one_line(error)}"
+    return None
+
+
+def _place(error: BaseException, text: str) -> str:
+    """The file that an error names, and a colon."""
+    named = getattr(error, "filename", None) or getattr(error, "filename2", None)
+    if not named:
+        # As TensorFlow ("FILE; No space left on device") and HDF5 (name = 'FILE') write it.
+        found = re.search(r"(/\S+|\S+/\S+); \w", text) or re.search(r"name = '([^']+)'", text)
+        named = found[1] if found else None
+    return f"{named}: " if named else ""
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:

@@ -6,6 +6,7 @@ claims to hold terabytes is refused by what it claims.
 
 import math
 import os
+import warnings
 import zipfile
 from typing import IO
 
@@ -38,6 +39,21 @@ def read_npz(path: str | os.PathLike, max_bytes: int = MAX_BYTES) -> dict[str, n
         return {name: _read_member(archive, info, path) for name, info in members.items()}
 
 
+def read_kept(path: str | os.PathLike) -> dict[str, np.ndarray] | None:
+    """Reads arrays that a run kept to go on from; None if they are not there.
+
+    Damaged ones are removed, with a warning: they are computed again.
+    """
+    if not os.path.exists(path):
+        return None
+    try:
+        return read_npz(path)
+    except InputError as error:
+        warnings.warn(f"{error}; it is computed again", stacklevel=2)
+        os.unlink(path)
+        return None
+
+
 def write_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
     """Writes arrays as an uncompressed .npz archive, atomically; any name is allowed."""
     with (
@@ -49,7 +65,7 @@ def write_npz(path: str | os.PathLike, arrays: dict[str, np.ndarray]) -> None:
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16
             with archive.open(info, "w", force_zip64=array.nbytes >= 1 << 30) as member:
-                npy.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+                npy.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
 
 
 def _checked_members(

@@ -1,16 +1,25 @@
 """``manifest.json`` of a records folder: what is in it, where, and with which checksums."""
 
 import dataclasses
+import hashlib
+import json
+import re
 from typing import Any
 
-from svdam.core.config import FRONT_END
+import numpy as np
+
+from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.validation import InputError, is_number, one_line
 from svdam.data import storage
 from svdam.data.shards import CHECKSUM_SUFFIX, ShardPlan
+from svdam.data.songs import DTYPES
 from svdam.data.sources import SPLITS, SkippedSong
 from svdam.data.statistics import no_frames
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1
+_KEYS = {"format", "front_end", "dtype", "counts", "mean", "std", "shards", "songs", "skipped"}
+_MORE_KEYS = {"storage", "checksum"}
 
 
 def build_manifest(
@@ -41,7 +50,7 @@ def build_manifest(
         checksum = storage.read_bytes(storage.join(root, plan.name + CHECKSUM_SUFFIX)).decode()
         facts = {"songs": len(plan.records), "bytes": start, "sha256": checksum}
         entries.append({"name": plan.name, "split": plan.split, **facts})
-    return {
+    manifest = {
         "format": MANIFEST_FORMAT,
         "front_end": dataclasses.asdict(FRONT_END),
         "dtype": dtype,
@@ -52,6 +61,70 @@ def build_manifest(
         "shards": entries,
         "songs": songs,
     }
+    return {**manifest, "checksum": manifest_checksum(manifest)}
+
+
+def manifest_checksum(manifest: dict[str, Any]) -> str:
+    """SHA-256 of what records hold, wherever they lie."""
+    content = {key: manifest[key] for key in manifest.keys() - {"storage", "checksum"}}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def require_sound(manifest: Any) -> None:
+    """Refuses a manifest that is damaged, or leads out of its folder.
+
+    Raises:
+        InputError: Saying what is wrong with it.
+    """
+    if not isinstance(manifest, dict) or not _KEYS <= manifest.keys() <= _KEYS | _MORE_KEYS:
+        raise InputError("is not the manifest of a records folder")
+    if manifest["format"] != MANIFEST_FORMAT:
+        raise InputError(
+            f"has format {manifest['format']}, expected {MANIFEST_FORMAT}: another version of "
+            "svdam wrote it; prepare the records anew in another folder"
+        )
+    names = {field.name for field in dataclasses.fields(FrontEnd)}
+    if not isinstance(manifest["front_end"], dict) or set(manifest["front_end"]) != names:
+        raise InputError("has front-end settings that this version does not know")
+    if manifest.get("checksum") not in (None, manifest_checksum(manifest)):
+        raise InputError("is damaged: it does not have its checksum; run prepare_data again")
+    try:
+        _require_sizes(manifest)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise InputError(f"is damaged ({one_line(error)})") from error
+
+
+def _require_sizes(manifest: dict[str, Any]) -> None:
+    """Raises one of many errors if a number, a name or a place in a shard makes no sense."""
+    front_end = FrontEnd(**manifest["front_end"])
+    integers = (front_end.window_length, front_end.hop_length, front_end.num_mels,
+                front_end.excerpt_frames)  # fmt: skip
+    if not all(type(size) is int and 0 < size <= 1 << 20 for size in integers):
+        raise ValueError(f"front end {front_end}")
+    for name in ("mean", "std"):
+        values = manifest[name]
+        if len(values) != front_end.num_mels or not all(map(is_number, values)):
+            raise ValueError(f"{name} of the mel bands")
+    shards = {shard["name"]: shard["bytes"] for shard in manifest["shards"]}
+    for name, size in shards.items():
+        if not re.fullmatch(r"\w[\w.-]*\.tfrecord", name) or type(size) is not int:
+            raise ValueError(f"shard {name!r}")
+    frame_bytes = front_end.num_mels * np.dtype(DTYPES[manifest["dtype"]]).itemsize
+    for song in manifest["songs"]:
+        end = shards[song["shard"]]
+        frames, offset, labels = song["num_frames"], song["offset"], song["labels_offset"]
+        if not (
+            all(type(number) is int and number >= 0 for number in (frames, offset, labels))
+            and isinstance(song["id"], str)
+            and song["split"] in SPLITS
+            and offset + frames * frame_bytes <= end
+            and (not song["has_labels"] or labels + frames <= end)
+        ):
+            raise ValueError(f"song {str(song['id'])[:100]!r}")
+    if manifest["counts"] != _counts(manifest["songs"]):
+        raise ValueError("counts that are not those of its songs")
+    for song in manifest["skipped"]:
+        SkippedSong(**song)
 
 
 def _song_entry(plan: ShardPlan, record: Any, start: int, song_id: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ damaged, missing or swapped is named, never dropped.
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import shlex
@@ -20,15 +19,14 @@ from typing import Any
 import numpy as np
 
 from svdam.core.config import FrontEnd
+from svdam.core.files import require_inside
 from svdam.core.runs import CONFIG_NAME, default_command_line, open_run
-from svdam.core.validation import InputError
+from svdam.core.validation import InputError, one_line
 from svdam.data import storage
-from svdam.data.manifest import MANIFEST_FORMAT, MANIFEST_NAME
+from svdam.data.manifest import MANIFEST_NAME, manifest_checksum, require_sound
 from svdam.data.shards import stored_crc32
 from svdam.data.song_copies import copies_for
 from svdam.data.songs import DTYPES
-
-_KEYS = {"format", "front_end", "dtype", "counts", "mean", "std", "shards", "songs", "skipped"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,8 +88,7 @@ class Records:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 of what the records hold, wherever they lie."""
-        content = {key: value for key, value in self.manifest.items() if key != "storage"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return manifest_checksum(self.manifest)
 
     def songs(self, split: str | None = None) -> list[SongEntry]:
         """The songs of one split, or all, in a fixed order.
@@ -207,6 +204,8 @@ class Records:
         """
         for shard in self.manifest["shards"]:
             path = storage.join(self._root, shard["name"])
+            if not storage.is_remote(path):
+                require_inside(path, self._root)
             try:
                 found = storage.size_and_time(path)[0]
             except InputError as error:
@@ -249,26 +248,21 @@ def open_records(folder: str | os.PathLike, flag: str = "records") -> Records:
     if not storage.exists(path):
         command = default_command_line("prepare_data", "runs/data")
         raise InputError(f"--{flag}: {path} does not exist; make it with: {command}")
-    records = Records(folder, _read_manifest(path))
+    try:
+        records = Records(folder, _read_manifest(path))
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is damaged ({one_line(error)})") from error
     records.check_shards()
     return records
 
 
 def _read_manifest(path: str) -> dict[str, Any]:
+    content = storage.read_bytes(path)
     try:
-        manifest = json.loads(storage.read_bytes(path))
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: is not valid JSON ({error})") from error
-    if not isinstance(manifest, dict) or not manifest.keys() >= _KEYS:
-        raise InputError(f"{path}: is not the manifest of a records folder")
-    if manifest["format"] != MANIFEST_FORMAT:
-        raise InputError(
-            f"{path}: has format {manifest['format']}, expected {MANIFEST_FORMAT}: another version "
-            "of svdam wrote it; prepare the records anew in another folder"
-        )
-    names = {field.name for field in dataclasses.fields(FrontEnd)}
-    if set(manifest["front_end"]) != names or manifest["dtype"] not in DTYPES:
-        raise InputError(f"{path}: has front-end settings that this version does not know")
+        manifest = json.loads(content)
+        require_sound(manifest)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not valid JSON ({one_line(error)})") from error
     return manifest

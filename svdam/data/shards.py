@@ -9,17 +9,26 @@ labels and their checksums hold.
 
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, NamedTuple
 
 import numpy as np
 
+from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
 from svdam.data import storage
-from svdam.data.songs import FEATURES, RECORD_FORMAT
+from svdam.data.songs import DTYPES, FEATURES, RECORD_FORMAT
 from svdam.data.statistics import BandStatistics
-from svdam.data.tfrecord import ScannedRecord, scan_records
+from svdam.data.tfrecord import (
+    FRAME_AFTER,
+    FRAME_BEFORE,
+    ScannedRecord,
+    crc32c,
+    scan_records,
+    stored_form,
+)
 
 UNFINISHED = "unfinished"
 SHARD_SUFFIX = ".tfrecord"
@@ -134,8 +143,7 @@ def read_file(path: str) -> Iterator[FinishedRecord]:
             for record in scan_records(stream, size, skip=("log_mel", "labels")):
                 if record.features.get("format") != RECORD_FORMAT:
                     raise InputError("is damaged, or of another version of svdam")
-                found = {**record.features, **record.places}
-                if not found.keys() >= set(FEATURES):
+                if not _is_consistent(record):
                     raise InputError(f"is damaged: a record at byte {record.start} is incomplete")
                 yield FinishedRecord(path, record)
         except InputError as error:
@@ -143,13 +151,35 @@ def read_file(path: str) -> Iterator[FinishedRecord]:
 
 
 def is_intact(finished: FinishedRecord) -> bool:
-    """Whether log-mel and labels still have their checksums; reads them block by block."""
-    features, places = finished.record.features, finished.record.places
+    """Whether the record still has its checksum, TFRecord's own; reads it block by block."""
+    start = finished.record.start + FRAME_BEFORE
+    length = finished.record.length - FRAME_BEFORE - FRAME_AFTER
+    checksum = 0
     with storage.open_for_reading(finished.path) as stream:
-        return (
-            stored_crc32(stream, *places["log_mel"]) == features["crc32"]
-            and stored_crc32(stream, *places["labels"]) == features["labels_crc32"]
-        )
+        for block in _blocks(stream, start, length):
+            checksum = crc32c(block, checksum)
+        return stream.read(FRAME_AFTER) == stored_form(checksum)
+
+
+def _is_consistent(record: ScannedRecord) -> bool:
+    """Whether a record has all features, of the right kinds and lengths."""
+    found, places = record.features, record.places
+    numbers = {"format", "num_frames", "crc32", "labels_crc32", "has_labels"}
+    if not {**found, **places}.keys() >= set(FEATURES) or not (
+        all(isinstance(found[name], int) for name in numbers)
+        and isinstance(found["duration"], float)
+        and all(name in places for name in set(FEATURES) - numbers - {"duration"})
+    ):
+        return False
+    dtype = DTYPES.get(found["dtype"].decode("utf-8", "replace"))
+    num_frames, band_bytes = found["num_frames"], 8 * FRONT_END.num_mels
+    return (
+        dtype is not None
+        and math.isfinite(found["duration"])
+        and len(found["mean"]) == len(found["squares"]) == band_bytes
+        and places["log_mel"][1] == num_frames * FRONT_END.num_mels * np.dtype(dtype).itemsize
+        and places["labels"][1] == (num_frames if found["has_labels"] else 0)
+    )
 
 
 def stored_crc32(stream: IO[bytes], offset: int, length: int) -> int:

@@ -85,7 +85,7 @@ def write_record(stream: IO[bytes], parts: Sequence[bytes | memoryview], length:
     for part in parts:
         stream.write(part)
         checksum = crc32c(part, checksum)
-    stream.write(struct.pack("<I", _masked(checksum)))
+    stream.write(stored_form(checksum))
 
 
 def scan_records(
@@ -216,6 +216,11 @@ def _varint(value: int) -> bytes:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*encoded, value])
+
+
+def stored_form(checksum: int) -> bytes:
+    """A CRC-32C as it stands behind a record's data."""
+    return struct.pack("<I", _masked(checksum))
 
 
 def _masked(checksum: int) -> int:

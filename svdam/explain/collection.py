@@ -8,7 +8,6 @@ because TensorFlow keeps all its processors busy anyway.
 """
 
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,7 +18,7 @@ import tensorflow as tf
 
 from svdam.core.beam import Stage, run_stage
 from svdam.core.config import FrontEnd
-from svdam.core.files import atomic_path
+from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
@@ -98,7 +97,7 @@ def collect_responses(
             "use a smaller --top_n, a smaller --excerpt_spacing, or more songs"
         )
     worker = PartWorker(open_records, load_classifier, settings, run.folder / _PARTS)
-    _measure_parts(worker, parts, settings)
+    _measure_parts(worker, parts, settings, run)
     measured = [worker.load(part) for part in parts]
     columns = {name: np.concatenate([one[name] for one in measured]) for name in measured[0]}
     order = np.argsort(columns["responses"], kind="stable")
@@ -192,8 +191,11 @@ class PartWorker(Stage):
             for name, values in found.items():
                 columns.setdefault(name, []).append(values)
             on_excerpts(len(batch))
-        with atomic_path(self.path(part)) as temporary:
-            np.savez(temporary, **{name: np.concatenate(c) for name, c in columns.items()})
+        write_npz(self.path(part), {name: np.concatenate(c) for name, c in columns.items()})
+
+    def is_kept(self, part: Part) -> bool:
+        """Whether a part was measured before, and its file is whole."""
+        return read_kept(self.path(part)) is not None
 
     def load(self, part: Part) -> dict[str, np.ndarray]:
         """A measured part.
@@ -201,12 +203,10 @@ class PartWorker(Stage):
         Raises:
             InputError: If its file is missing or damaged.
         """
-        path = self.path(part)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: is missing or damaged; delete it and run again") from error
+            return read_npz(self.path(part))
+        except InputError as error:
+            raise InputError(f"{error}; the same command measures it again") from error
 
 
 def _measurement(classifier: keras.Model, response: Response) -> Callable:
@@ -221,18 +221,21 @@ def _measurement(classifier: keras.Model, response: Response) -> Callable:
     return measure
 
 
-def _measure_parts(worker: PartWorker, parts: list[Part], settings: ResponseSettings) -> None:
+def _measure_parts(
+    worker: PartWorker, parts: list[Part], settings: ResponseSettings, run: Run
+) -> None:
     """Measures the parts that are not there yet."""
 
     def done() -> int:
         return sum(part.num_excerpts for part in parts if worker.path(part).exists())
 
-    todo = [part for part in parts if not worker.path(part).exists()]
+    todo = [part for part in parts if not worker.is_kept(part)]
     total, before = sum(part.num_excerpts for part in parts), done()
     bar = progress(total=total, initial=before, description="real responses", unit="excerpt")
     with bar:
         if settings.beam_runner is None:
             for part in todo:
+                run.require_present()
                 worker.process(part, bar.update)
         elif todo:
             options = settings.beam_runner, settings.beam_options

@@ -20,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.distribution import is_chief
-from svdam.core.files import atomic_path
 from svdam.core.interruption import Interruption
+from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
@@ -85,7 +85,7 @@ def search(
     _search_chunks(engine, settings, starts, pairs, chunks_by_path, run, strategy)
     if strategy is not None and not is_chief(strategy):
         return None
-    parts = [_load_chunk(path) for path in paths]
+    parts = [read_npz(path) for path in paths]
     return _gather(settings, seeds, pairs, engine.evaluate(starts), parts, run.config)
 
 
@@ -129,7 +129,7 @@ def _search_chunks(
     rates, weights = (np.repeat(column, len(starts)) for column in zip(*pairs, strict=True))
     latents = np.tile(starts, (len(pairs), *[1] * (starts.ndim - 1)))
     writes = strategy is None or is_chief(strategy)
-    done = np.array([path.exists() for path in chunks], np.int64)
+    done = np.array([read_kept(path) is not None for path in chunks], np.int64)
     done = Replicas(strategy).agreed(done)
     total = num_steps * len(latents)
     with (
@@ -152,6 +152,7 @@ def _search_chunks(
                 )
             _require_finite(result, settings.response)
             if writes:
+                run.require_present()
                 _save_chunk(path, result)
 
 
@@ -206,13 +207,7 @@ def _save_chunk(path: Path, result: Maximization) -> None:
     arrays: dict[str, np.ndarray] = {name: getattr(result, name) for name in HISTORIES}
     for step, snapshot in result.snapshots.items():
         arrays |= {f"{name}_{step}": getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
-    with atomic_path(path) as temporary:
-        np.savez(temporary, **arrays)
-
-
-def _load_chunk(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    write_npz(path, arrays)
 
 
 def _gather(

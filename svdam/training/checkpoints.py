@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from svdam.core.validation import InputError, one_line
 
 
 class Checkpoints:
-    """The last few states of a training, each written whole before it is named as the latest."""
+    """The last few states of a training, each written whole before it is named as the latest.
+
+    Attributes:
+        step: Of the state.
+        before_save: Called before each state is written; it may refuse.
+    """
 
     def __init__(self, folder: str | os.PathLike, keep: int, **objects: Any):
         """Manages checkpoints of ``objects``: Keras models, optimisers and variables.
@@ -31,6 +37,7 @@ class Checkpoints:
             keep: How many to keep.
             **objects: What makes up the state.
         """
+        self.before_save: Callable[[], None] = lambda: None
         logging.getLogger("absl").setLevel(logging.WARNING)  # Or each save logs a line.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._folder = Path(folder)
@@ -66,6 +73,7 @@ class Checkpoints:
 
     def save(self, step: int) -> None:
         """Writes the state after ``step`` steps."""
+        self.before_save()
         self.step.assign(step)
         self._manager.save(checkpoint_number=step)
         self._sweep()

@@ -130,6 +130,7 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
         optimizer=trainer.optimizer,
         best=best.variables,
     )
+    checkpoints.before_save = run.require_present
     step = checkpoints.restore()
     num_steps = settings.num_epochs * settings.epoch_batches
     with (

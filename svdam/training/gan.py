@@ -61,6 +61,7 @@ def train_gan(
         with Interruption() as interruption:
             return _train(settings, records, trainer, cluster, interruption)
     checkpoints = _checkpoints(run.folder, settings, trainer)
+    checkpoints.before_save = run.require_present
     iteration = checkpoints.restore()
     if settings.export:
         if not iteration:
