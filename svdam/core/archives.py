@@ -58,6 +58,10 @@ def checked_members(
     members = {info.filename: info for info in infos}
     if len(members) < len(infos):
         raise InputError(f"{path}: holds two parts of the same name")
+    # A damaged directory can hide parts: in a comment, or before the first part.
+    start = min((info.header_offset for info in infos), default=archive.start_dir)
+    if start or archive.comment or any(info.comment for info in infos):
+        raise InputError(f"{path}: is damaged: its directory leaves parts of it out")
     strange = [name for name, info in members.items() if info.compress_type not in _METHODS]
     if strange:
         raise InputError(f"{path}: {quoted_list(strange, 3)} are compressed in an unusual way")
