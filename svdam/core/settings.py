@@ -58,8 +58,6 @@ def setting(
         written: Whether it goes into a run's flagfile. False for consent, which is given anew each
             time: a flagfile may come from somebody else.
     """
-    if maximum is None and isinstance(default, int) and not isinstance(default, bool):
-        maximum = LARGEST_INTEGER
     metadata = dict(
         help=help, minimum=minimum, maximum=maximum, above=above, choices=choices,
         identity=identity, written=written,
@@ -136,6 +134,8 @@ def _checked(field: dataclasses.Field, kind: Any, value: Any) -> Any:
     if limits.get("choices") and converted not in limits["choices"]:
         expected = quoted_list(limits["choices"])
         raise InputError(f"--{field.name}: found {value!r}, expected one of {expected}")
+    if kind is int and converted > LARGEST_INTEGER:
+        raise InputError(f"--{field.name}: found {value!r}, expected at most {LARGEST_INTEGER}")
     for bound, outside, words in (
         ("minimum", lambda v, b: v < b, "at least"),
         ("maximum", lambda v, b: v > b, "at most"),

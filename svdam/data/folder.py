@@ -88,16 +88,21 @@ def split_by_ratio(name: str, ratios: tuple[float, ...], seed: int) -> str:
     Raises:
         InputError: If the ratios are not three numbers from 0 on.
     """
-    if len(ratios) != len(SPLITS) or min(ratios) < 0 or not sum(ratios) > 0:
-        raise InputError(
-            f"--split_ratios: found {','.join(f'{ratio:g}' for ratio in ratios)}, expected three "
-            "shares from 0 on, for train, valid and test"
-        )
+    check_ratios(ratios)
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64 * sum(ratios)
     if place < ratios[0]:
         return "train"
     return "valid" if place < ratios[0] + ratios[1] else "test"
+
+
+def check_ratios(ratios: tuple[float, ...]) -> None:
+    """Raises InputError if the ratios are not three numbers from 0 on."""
+    if len(ratios) != len(SPLITS) or min(ratios) < 0 or not sum(ratios) > 0:
+        raise InputError(
+            f"--split_ratios: found {','.join(f'{ratio:g}' for ratio in ratios)}, expected three "
+            "shares from 0 on, for train, valid and test"
+        )
 
 
 def _by_lists(data_dir: str, split_lists: str) -> SourceListing:

@@ -24,7 +24,7 @@ from svdam.core.settings import Settings, setting
 from svdam.core.validation import InputError
 from svdam.data import shards, storage
 from svdam.data.fma import FMA_SPLITS, SUBSETS, list_fma
-from svdam.data.folder import SPLIT_METHODS, list_folder
+from svdam.data.folder import SPLIT_METHODS, check_ratios, list_folder
 from svdam.data.jamendo import list_jamendo
 from svdam.data.manifest import MANIFEST_NAME, build_manifest
 from svdam.data.pipeline import Engine, run_shards, run_songs
@@ -105,6 +105,19 @@ class PrepareSettings(Settings):
         """Checks that paths are given where the data set needs them."""
         if self.dataset != "builtin" and not self.data_dir:
             raise InputError(f"--data_dir: is not given, --dataset={self.dataset} needs it")
+        if self.dataset == "builtin" and self.data_dir:
+            raise InputError("--data_dir: --dataset=builtin has none; name the kind of data set")
+        for field in dataclasses.fields(self):
+            kind = field.metadata["help"].split(":")[0]
+            foreign = kind in DATASETS and kind != self.dataset
+            if foreign and getattr(self, field.name) != field.default:
+                raise InputError(f"--{field.name}: is for --dataset={kind}, not {self.dataset}")
+        if self.dataset == "folder":
+            check_ratios(self.split_ratios)
+        if self.split_by == "lists" and not self.split_lists:
+            raise InputError("--split_lists: is not given, --split_by=lists needs it")
+        if self.split_lists and self.split_by not in ("auto", "lists"):
+            raise InputError(f"--split_lists: contradicts --split_by={self.split_by}")
         if storage.is_remote(self.output):
             raise InputError(
                 f"--output: found {self.output!r}, expected a local folder; "

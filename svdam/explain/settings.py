@@ -46,6 +46,11 @@ class ResponseSettings(Settings):
     )
     allow_unsafe_model: bool = unsafe_model_setting()
 
+    def validate(self) -> None:
+        """Refuses options of no runner."""
+        if self.beam_options and self.beam_runner is None:
+            raise InputError("--beam_options: --beam_runner is not given, whose options they are")
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchSettings(Settings):

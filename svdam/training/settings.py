@@ -5,6 +5,7 @@ import dataclasses
 from svdam.core.config import GENERATOR_PRESETS
 from svdam.core.distribution import STRATEGIES
 from svdam.core.settings import Settings, setting, unsafe_model_setting
+from svdam.core.validation import InputError
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -101,3 +102,8 @@ class GanSettings(Settings):
         500, "Iterations between sample sheets, sounds and scores.", minimum=1, identity=False
     )
     allow_unsafe_model: bool = unsafe_model_setting()
+
+    def validate(self) -> None:
+        """Refuses two ways of cutting clips at once."""
+        if self.clip_spacing is not None and self.clips_per_track is not None:
+            raise InputError("--clips_per_track: contradicts --clip_spacing; give one of them")
