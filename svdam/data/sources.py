@@ -69,6 +69,11 @@ def _named_in_bytes(text: str) -> str:
     return "".join(parts)
 
 
+def leads_out(name: str) -> bool:
+    """Whether a relative file name is none, or names a place outside its folder."""
+    return name.startswith("/") or ".." in name.split("/")
+
+
 def require_folder(folder: str | None, expected: str) -> str:
     """Checks --data_dir and returns it.
 
@@ -142,6 +147,10 @@ def songs_of_lists(
                 skipped.append(SkippedSong(name, split, f"{place}: is listed twice ({earlier})"))
                 continue
             seen[name] = split, place
+            if leads_out(name):
+                reason = f"{place}: {plain_text(name)} leads out of the data set's folder"
+                skipped.append(SkippedSong(plain_text(name), split, reason))
+                continue
             found = find_song(name, split, place)
             if isinstance(found, SourceSong):
                 songs.append(found)

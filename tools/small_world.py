@@ -1,0 +1,169 @@
+"""The whole project in miniature: a corpus of seconds, and every stage with the smallest settings.
+
+    python tools/small_world.py FOLDER          runs all stages in one process, in FOLDER
+
+The tools and tests of reliability run its stages, as the commands that they are, and compare the
+run folders that they leave.
+"""
+
+import importlib
+import io
+import json
+import os
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import soundfile
+
+SONG_SECS, RATE = 4, 22050
+STAGES = {
+    "data": ["prepare_data", "--dataset=jamendo", "--data_dir=corpus", "--num_workers=2"],
+    "classifier": [
+        *("train_classifier", "--records=runs/data", "--num_epochs=2", "--epoch_batches=6"),
+        *("--batch_size=4", "--checkpoint_every=2"),
+    ],
+    "evaluation": [
+        *("evaluate_classifier", "--records=runs/data", "--classifier=runs/classifier"),
+        "--num_charts=1",
+    ],
+    "gan": [
+        *("train_gan", "--records=runs/data", "--preset=square", "--num_iterations=8"),
+        *("--batch_size=2", "--critic_steps=2", "--checkpoint_every=2", "--samples_every=4"),
+        *("--scalars_every=1", "--clip_spacing=20"),
+    ],
+    "responses": [
+        *("collect_responses", "--records=runs/data", "--classifier=runs/classifier"),
+        *("--top_n=4", "--excerpt_spacing=2"),
+    ],
+    # The bound of memory makes chunks of a few latents.
+    "grid": [
+        *("maximize_activation", "--classifier=runs/classifier", "--generator=runs/gan"),
+        *("--learning_rates=0.1,0.01", "--prior_weights=0.01", "--num_steps=4,8", "--seeds=0-3"),
+        "--max_memory=1.04",
+    ],
+    "selection": [
+        *("select_hyperparameters", "--grid=runs/grid", "--responses=runs/responses"),
+        "--num_resamples=100",
+    ],
+    "am_min": [
+        *("maximize_activation", "--flagfile=runs/selection/best.cfg", "--direction=min"),
+    ],
+    "report": [
+        *("make_report", "--grid=runs/grid", "--selection=runs/selection"),
+        *("--responses=runs/responses", "--minimize=runs/am_min"),
+        "--evaluation=runs/evaluation",
+    ],
+}
+"""Command and flags of each stage but --output=runs/STAGE, for the working directory FOLDER."""
+
+
+def arguments(stage: str) -> list[str]:
+    """What follows ``python -m`` to run a stage."""
+    command, *flags = STAGES[stage]
+    return [f"svdam.{command}", *flags, f"--output=runs/{stage}"]
+
+
+def make_corpus(folder: Path) -> None:
+    """Six songs of tones and noise in Jamendo's layout, each sung for its first half."""
+    rng = np.random.RandomState(0)
+    time_secs = np.arange(SONG_SECS * RATE) / RATE
+    for split, names in {"train": "abcd", "valid": "e", "test": "f"}.items():
+        for name in ("audio", "labels", "filelists"):
+            (folder / "corpus" / name).mkdir(parents=True, exist_ok=True)
+        listed = "".join(f"{name}.wav\n" for name in names)
+        (folder / "corpus/filelists" / split).write_text(listed, "utf-8")
+        for name in names:
+            tone = np.sin(2 * np.pi * rng.uniform(150, 600) * time_secs)
+            samples = 0.3 * tone * (time_secs < SONG_SECS / 2) + 0.01 * rng.normal(size=len(tone))
+            soundfile.write(folder / f"corpus/audio/{name}.wav", samples, RATE)
+            text = f"0 {SONG_SECS / 2} sing\n{SONG_SECS / 2} {SONG_SECS} nosing\n"
+            (folder / f"corpus/labels/{name}.lab").write_text(text, "utf-8")
+
+
+def run_here(stages: list[str]) -> None:
+    """Runs stages in this process and working directory, one after the other."""
+    from absl import flags
+
+    for stage in stages:
+        module, *rest = arguments(stage)
+        before = set(flags.FLAGS)
+        command = importlib.import_module(module)
+        importlib.reload(command) if not set(flags.FLAGS) - before else None
+        flags.FLAGS([module, *rest])
+        command.main()
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a run left, by file, in a form that depends on the results alone.
+
+    Left out are TensorBoard's events, which hold the time of day, checkpoints, and the times of
+    files.
+    """
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and "tfevents" not in name and not name.startswith("checkpoints/"):
+            found[name] = _essence(path)
+    found.pop("audio_checksums.json", None)
+    return found
+
+
+def _essence(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            weights = io.BytesIO(archive.read("model.weights.h5"))
+        return _without_ids(config) + b"".join(_datasets(weights))
+    if path.suffix == ".h5":
+        return b"".join(_datasets(io.BytesIO(content)))
+    if path.suffix == ".pdf":
+        return re.sub(rb"/CreationDate \(.*?\)", b"", content)
+    return content
+
+
+def _datasets(stream: io.BytesIO) -> Iterator[bytes]:
+    found: list[bytes] = []
+    with h5py.File(stream) as file:
+        file.visititems(
+            lambda name, item: (
+                found.append(name.encode() + np.asarray(item[()]).tobytes())
+                if isinstance(item, h5py.Dataset) and item.dtype != object
+                else None
+            )
+        )
+    return iter(found)
+
+
+def _without_ids(value: object) -> bytes:
+    """A configuration of Keras, which numbers shared objects by their places in memory."""
+    text = json.dumps(value, sort_keys=True)
+    return re.sub(r'"shared_object_id": \d+', "", text).encode()
+
+
+def differences(folder: Path, expected: dict[str, bytes]) -> list[str]:
+    """Files in which a run folder differs from what `contents` found elsewhere."""
+    found = contents(folder)
+    return sorted(
+        name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
+    )
+
+
+def main() -> None:
+    """Makes the corpus and runs all stages."""
+    folder = Path(sys.argv[1])
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    make_corpus(folder)
+    os.chdir(folder)
+    run_here(list(STAGES))
+
+
+if __name__ == "__main__":
+    main()
