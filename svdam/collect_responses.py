@@ -56,7 +56,7 @@ def main() -> None:
         )
         write_responses(run.folder, real)
         page = write_responses_page(run.folder, real)
-        write_response_summaries(run.folder, real)
+        write_response_summaries(run.folder / "tensorboard", real)
         run.mark_complete({"excerpts": len(real.responses), "songs": len(real.song_ids)})
         remove_parts(run)
     for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):

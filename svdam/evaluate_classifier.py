@@ -13,6 +13,7 @@ Prediction files are scored without any classifier:
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
+from svdam.core.summaries import tensorboard_command
 from svdam.training.evaluation import EvaluationSettings, run_evaluation
 
 define_flags(EvaluationSettings)
@@ -24,7 +25,7 @@ def main() -> None:
     chosen = evaluation.report["threshold_chosen_on"]
     print(evaluation.table)
     print("Threshold: " + (f"chosen on split '{chosen}'" if chosen else "as given"))
-    print(f"Written to {evaluation.folder}; charts: tensorboard --logdir={evaluation.folder}")
+    print(f"Written to {evaluation.folder}; charts: {tensorboard_command(evaluation.folder)}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ sounds/ (WAV) and TensorBoard summaries into --output.
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
+from svdam.core.summaries import tensorboard_command
 from svdam.explain.reporting import ReportSettings, make_report
 
 define_flags(ReportSettings)
@@ -20,7 +21,7 @@ def main() -> None:
     print(f"report: {page.resolve()}")
     print(f"figures: {page.parent / 'figures'}")
     print(f"sounds: {page.parent / 'sounds'}")
-    print(f"TensorBoard: tensorboard --logdir={page.parent}")
+    print(f"TensorBoard: {tensorboard_command(page.parent)}")
 
 
 if __name__ == "__main__":

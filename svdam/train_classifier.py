@@ -17,6 +17,7 @@ def main() -> None:
     settings = settings_from_flags(ClassifierSettings)
 
     from svdam.core.runs import start_run
+    from svdam.core.summaries import tensorboard_command
     from svdam.data.builtin import resolve_records
     from svdam.data.records import open_records
 
@@ -31,7 +32,7 @@ def main() -> None:
     error, epoch = summary["validation_error"], summary["best_epoch"] + 1
     print(f"best of {settings.num_epochs} epochs: {epoch}, validation error {error:.2%} of frames")
     print(f"classifier: {run.folder / 'classifier.keras'}")
-    print(f"watch it with: tensorboard --logdir {run.folder}")
+    print(f"watch it with: {tensorboard_command(run.folder)}")
 
 
 if __name__ == "__main__":

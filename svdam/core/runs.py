@@ -109,9 +109,12 @@ def start_run(
     folder = Path(folder)
     if folder.is_file():
         raise InputError(f"{folder}: is a file, expected a run folder; choose another --output")
+    way_out = "choose another --output"
+    if folder.is_dir():  # Before anything is written there.
+        _refuse_foreign(folder, command, "output", way_out)
     with _made_and_locked(folder) as lock:
         config = _configuration(command, settings, inputs or {})
-        _refuse_foreign(folder, command)
+        _refuse_foreign(folder, command, "output", way_out)
         if (folder / CONFIG_NAME).exists():
             _refuse_other_settings(folder, config, settings)
         _require_no_way_out(folder)
@@ -138,9 +141,11 @@ def open_run(folder: str | os.PathLike, command: str, flag: str, make: str | Non
     """
     folder = Path(folder)
     way_out = f"make it with: {make or default_command_line(command, folder)}"
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--{flag}: {folder} is a file, expected a run folder; {way_out}")
     if not folder.is_dir():
         raise InputError(f"--{flag}: {folder} does not exist; {way_out}")
-    _refuse_foreign(folder, command, flag)
+    _refuse_foreign(folder, command, flag, f"make one with: {make or _command_line(command)}")
     if not (folder / CONFIG_NAME).exists():
         raise InputError(f"--{flag}: {folder} is empty; {way_out}")
     run = Run(folder, read_json(folder / CONFIG_NAME))
@@ -154,6 +159,12 @@ def open_run(folder: str | os.PathLike, command: str, flag: str, make: str | Non
 
 def default_command_line(command: str, output: str | os.PathLike) -> str:
     """The command line that makes ``output`` with the stage's own flagfile."""
+    # A folder under runs/demo was made by the demo's flagfile.
+    place = "flags/demo" if "demo" in Path(output).parts else "flags"
+    return f"{_command_line(command, place)} --output={shlex.quote(str(output))}"
+
+
+def _command_line(command: str, flagfiles: str = "flags") -> str:
     stage = {
         "prepare_data": "data",
         "train_classifier": "classifier",
@@ -164,36 +175,35 @@ def default_command_line(command: str, output: str | os.PathLike) -> str:
         "select_hyperparameters": "selection",
         "make_report": "report",
     }[command]
-    # A folder under runs/demo was made by the demo's flagfile.
-    place = "flags/demo" if "demo" in Path(output).parts else "flags"
-    return (
-        f"python -m svdam.{command} --flagfile={place}/{stage}.cfg "
-        f"--output={shlex.quote(str(output))}"
-    )
+    return f"python -m svdam.{command} --flagfile={flagfiles}/{stage}.cfg"
 
 
-def _refuse_foreign(folder: Path, command: str, flag: str = "output") -> None:
+def _refuse_foreign(folder: Path, command: str, flag: str, way_out: str) -> None:
     path = folder / CONFIG_NAME
     require_inside(path, folder)
     if not path.exists():
         # A run that was killed at its very start leaves its lock, and half a file.
         foreign = [name for name in os.listdir(folder) if name != LOCK_NAME]
         if not all(map(is_partial, foreign)):
-            raise InputError(f"--{flag}: {folder} is no run folder (it has no {CONFIG_NAME})")
+            raise InputError(
+                f"--{flag}: {folder} is no run folder (it has no {CONFIG_NAME}); {way_out}"
+            )
         return
     config = read_json(path)
     parts = {"format": int, "command": str, "settings": dict, "inputs": dict}
     if not isinstance(config, dict) or not all(
         isinstance(config.get(name), kind) for name, kind in parts.items()
     ):
-        raise InputError(f"{path}: is not the configuration of a run of this project")
+        raise InputError(f"{path}: is not the configuration of a run of this project; {way_out}")
     if config["format"] != FORMAT_VERSION:
         raise InputError(
             f"{path}: has format {config['format']}, expected {FORMAT_VERSION}: "
             "another version of svdam wrote it; make the run anew in another folder"
         )
     if config["command"] != command:
-        raise InputError(f"--{flag}: {folder} was written by {config['command']}, not by {command}")
+        raise InputError(
+            f"--{flag}: {folder} was written by {config['command']}, not by {command}; {way_out}"
+        )
 
 
 def _refuse_other_settings(folder: Path, config: dict, settings: Settings) -> None:

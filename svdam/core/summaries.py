@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,11 @@ import numpy as np
 
 from svdam.core.config import FRONT_END
 from svdam.core.images import log_mel_image
+
+
+def tensorboard_command(folder: str | os.PathLike) -> str:
+    """The command line that shows a folder's summaries, to this machine alone."""
+    return f"tensorboard --logdir {shlex.quote(os.fspath(folder))} --host localhost"
 
 
 class Summaries:

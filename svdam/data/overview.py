@@ -8,7 +8,7 @@ import numpy as np
 
 from svdam.core.images import log_mel_image
 from svdam.core.runs import open_run
-from svdam.core.summaries import Summaries, contact_sheet
+from svdam.core.summaries import Summaries, contact_sheet, tensorboard_command
 from svdam.data.records import Records, SongEntry, open_records
 
 _SHOWN_SONGS = 8
@@ -36,7 +36,7 @@ def summary_lines(folder: str) -> list[str]:
     lines.append(f"records: {folder}")
     if records.manifest.get("storage"):
         lines.append(f"shards: {records.manifest['storage']}")
-    lines.append(f"watch it with: tensorboard --logdir={folder}")
+    lines.append(f"watch it with: {tensorboard_command(folder)}")
     return lines
 
 

@@ -95,7 +95,11 @@ def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
 
 
 def write_response_summaries(folder: str | os.PathLike, real: RealResponses) -> None:
-    """Writes the distribution of the real responses and their extremes, with sounds."""
+    """Writes the distribution of the real responses and their extremes, with sounds.
+
+    What an earlier run left there is removed first.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
     with Summaries(folder) as summaries:
         summaries.configuration(real.provenance)
         summaries.histogram("responses/real", real.responses, 0)

@@ -5,6 +5,7 @@ import sys
 
 from svdam.core.distribution import is_chief, make_strategy
 from svdam.core.runs import start_run
+from svdam.core.summaries import tensorboard_command
 from svdam.data.builtin import resolve_records
 from svdam.data.records import open_records
 from svdam.models.loading import load_model
@@ -37,7 +38,7 @@ def run_gan(settings: GanSettings) -> None:
             summary = train_gan(settings, records, run, classifier, strategy)
             run.mark_complete(summary)
             print(f"generator: {run.folder / 'generator.keras'}")
-            print(f"watch it with: tensorboard --logdir {run.folder}")
+            print(f"watch it with: {tensorboard_command(run.folder)}")
     except WorkerLostError as error:
         print(f"{error}; starting again from the last checkpoint", file=sys.stderr, flush=True)
         os.execv(sys.executable, sys.orig_argv)
