@@ -21,6 +21,12 @@ import numpy as np
 import soundfile
 
 SONG_SECS, RATE = 4, 22050
+SONGS = {
+    "train": ["a", "b", "c <script>alert(1)&", "d"],
+    "valid": ["e"],
+    "test": ["f <img src=x onerror=alert(1)>"],
+}
+"""Songs of each split; two names would do harm in a page that did not escape them."""
 STAGES = {
     "data": ["prepare_data", "--dataset=jamendo", "--data_dir=corpus", "--num_workers=2"],
     "classifier": [
@@ -72,9 +78,9 @@ def make_corpus(folder: Path) -> None:
     """Six songs of tones and noise in Jamendo's layout, each sung for its first half."""
     rng = np.random.RandomState(0)
     time_secs = np.arange(SONG_SECS * RATE) / RATE
-    for split, names in {"train": "abcd", "valid": "e", "test": "f"}.items():
-        for name in ("audio", "labels", "filelists"):
-            (folder / "corpus" / name).mkdir(parents=True, exist_ok=True)
+    for name in ("audio", "labels", "filelists"):
+        (folder / "corpus" / name).mkdir(parents=True, exist_ok=True)
+    for split, names in SONGS.items():
         listed = "".join(f"{name}.wav\n" for name in names)
         (folder / "corpus/filelists" / split).write_text(listed, "utf-8")
         for name in names:
@@ -85,17 +91,22 @@ def make_corpus(folder: Path) -> None:
             (folder / f"corpus/labels/{name}.lab").write_text(text, "utf-8")
 
 
-def run_here(stages: list[str]) -> None:
-    """Runs stages in this process and working directory, one after the other."""
+def run_here(line: list[str]) -> None:
+    """Runs a command, as ``["svdam.train_gan", "--seed=1"]``, in this process and folder.
+
+    A command's flags are defined when it is imported, and removed afterwards.
+    """
     from absl import flags
 
-    for stage in stages:
-        module, *rest = arguments(stage)
-        before = set(flags.FLAGS)
-        command = importlib.import_module(module)
-        importlib.reload(command) if not set(flags.FLAGS) - before else None
-        flags.FLAGS([module, *rest])
+    before = set(flags.FLAGS)
+    known = line[0] in sys.modules
+    command = importlib.import_module(line[0])
+    if known:
+        importlib.reload(command)
+    try:
+        flags.FLAGS(line)
         command.main()
+    finally:
         for name in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, name)
 
@@ -162,7 +173,8 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     make_corpus(folder)
     os.chdir(folder)
-    run_here(list(STAGES))
+    for stage in STAGES:
+        run_here(arguments(stage))
 
 
 if __name__ == "__main__":

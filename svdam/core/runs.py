@@ -36,6 +36,7 @@ CONFIG_NAME = "config.json"
 COMPLETE_NAME = "complete.json"
 FLAGS_NAME = "flags.cfg"
 LOCK_NAME = ".lock"
+_EVENTS = "tfevents"  # In the names of TensorBoard's files.
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "librosa", "soundfile", "tensorboard")
 
 
@@ -115,10 +116,13 @@ def start_run(
     with _made_and_locked(folder) as lock:
         config = _configuration(command, settings, inputs or {})
         _refuse_foreign(folder, command, "output", way_out)
-        if (folder / CONFIG_NAME).exists():
-            _refuse_other_settings(folder, config, settings)
         _require_no_way_out(folder)
         remove_partial_files(folder)
+        if (folder / CONFIG_NAME).exists():
+            if _has_results(folder):
+                _refuse_other_settings(folder, config, settings)
+            else:  # It failed at its start, for a wrong flag perhaps: nothing of it is kept.
+                _remove_events(folder)
         (folder / COMPLETE_NAME).unlink(missing_ok=True)
         # The configuration first: a folder with anything else but without it is not taken for ours.
         write_json(folder / CONFIG_NAME, config)
@@ -204,6 +208,24 @@ def _refuse_foreign(folder: Path, command: str, flag: str, way_out: str) -> None
         raise InputError(
             f"--{flag}: {folder} was written by {config['command']}, not by {command}; {way_out}"
         )
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield Path(place, name)
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether a run has left anything to go on from, or to lose."""
+    ours = (CONFIG_NAME, FLAGS_NAME, LOCK_NAME)
+    return any(path.name not in ours and _EVENTS not in path.name for path in _files(folder))
+
+
+def _remove_events(folder: Path) -> None:
+    for path in _files(folder):
+        if _EVENTS in path.name:
+            path.unlink()
 
 
 def _refuse_other_settings(folder: Path, config: dict, settings: Settings) -> None:

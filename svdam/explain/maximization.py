@@ -336,8 +336,10 @@ def require_matching_shapes(generator: keras.Model, classifier: keras.Model) -> 
         None in pair or pair[0] == pair[1] for pair in zip(made, taken, strict=True)
     )
     if not fits:
+        swapped = tuple(classifier.output_shape[1:]) == tuple(generator.input_shape[1:])
         raise InputError(
             f"--generator: it makes excerpts of shape {made}, but the classifier takes {taken}"
+            + ("; --generator and --classifier are swapped" if swapped else "")
         )
 
 

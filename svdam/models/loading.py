@@ -51,7 +51,8 @@ def load_model(
         raise InputError(f"--{flag}: {error}") from error
     found = tuple(model.input_shape[1:])
     if expected_input is not None and found != tuple(expected_input):
-        raise InputError(f"--{flag}: {path} takes {found}, expected {tuple(expected_input)}")
+        hint = "; it is a generator, perhaps" if len(found) == 1 < len(expected_input) else ""
+        raise InputError(f"--{flag}: {path} takes {found}, expected {tuple(expected_input)}{hint}")
     return model
 
 

@@ -30,6 +30,7 @@ from svdam.training.checkpoints import Checkpoints
 from svdam.training.settings import ClassifierSettings
 
 _SHOWN_EXCERPTS = 8
+_SMALLEST_STD = 1e-6  # Of a mel band: below is the rounding of a constant.
 
 
 def classification_loss(
@@ -177,6 +178,7 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
 def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.Model:
     """SVDNet with the records' statistics; or a trained classifier, with its own."""
     if not settings.initial:
+        _require_varied_bands(records)
         return build_svdnet(records.mean, records.std, settings.num_outputs)
     front_end = records.front_end
     excerpt = (front_end.excerpt_frames, front_end.num_mels, 1)
@@ -187,6 +189,17 @@ def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.M
             f"expected ({settings.num_outputs},) as --num_outputs says"
         )
     return classifier
+
+
+def _require_varied_bands(records: Records) -> None:
+    """Refuses bands that cannot be standardised, as those of music that was cut off at 4 kHz."""
+    (still,) = np.nonzero(records.std < _SMALLEST_STD)
+    if len(still):
+        raise InputError(
+            f"--records: {records.folder} holds training songs in which {len(still)} of "
+            f"{len(records.std)} mel bands never change, from band {still[0]} on, so that they "
+            "cannot be standardised; add songs with sound at those frequencies"
+        )
 
 
 def _batches(settings: ClassifierSettings, records: Records, start: int) -> tf.data.Dataset:

@@ -41,6 +41,7 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path):
     folder = finished(tmp_path / "run")
     with start_run(folder, "train_gan", Sample(workers=9), {"data": "abc"}) as run:
         assert not run.is_complete  # It is running again.
+        (folder / "generator.keras").touch()
     with (
         pytest.raises(InputError, match="holds a run with seed=0, now it is 1; choose another"),
         start_run(folder, "train_gan", Sample(seed=1), {"data": "abc"}),
@@ -94,6 +95,78 @@ def test_a_folder_of_something_else_is_not_written_into(tmp_path):
         start_run(tmp_path / "thesis.tex", "train_gan", Sample()),
     ):
         pass
+
+
+def test_a_run_that_failed_before_its_first_result_may_be_started_otherwise(tmp_path):
+    """A newcomer's wrong flag does not spoil the folder."""
+    with pytest.raises(InputError), start_run(tmp_path / "run", "train_gan", Sample()):
+        (tmp_path / "run/events.out.tfevents.1").touch()
+        raise InputError("--seed: is not liked")
+    with start_run(tmp_path / "run", "train_gan", Sample(seed=1)) as run:
+        assert run.settings["seed"] == 1 and not list(run.folder.glob("*tfevents*"))
+        (run.folder / "checkpoints").mkdir()
+        (run.folder / "checkpoints/ckpt-1.index").touch()
+    with (
+        pytest.raises(InputError, match="holds a run with seed=1, now it is 2"),
+        start_run(tmp_path / "run", "train_gan", Sample(seed=2)),
+    ):
+        pass
+
+
+def test_killed_at_its_very_start_it_starts_again(tmp_path):
+    """Whatever the first moments leave: an empty lock, half a configuration."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".lock").write_text("host, pid 1\n")
+    (folder / ".config.x1.partial.json").write_text('{"form')
+    with start_run(folder, "train_gan", Sample()) as run:
+        (folder / ".results.x2.partial.h5").touch()
+    with start_run(folder, "train_gan", Sample()) as run:
+        run.mark_complete()
+    assert sorted(os.listdir(folder)) == [".lock", "complete.json", "config.json", "flags.cfg"]
+
+
+def test_a_folder_of_somebody_else_stays_as_it_is(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError), start_run(tmp_path, "train_gan", Sample()):
+        pass
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    """What a stranger's run folder could make a run delete, empty or overwrite."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/letter.txt").write_text("dear")
+    for name, target in (
+        ("tensorboard", "mine"),
+        (".lock", "mine/letter.txt"),
+        ("config.json", "mine/letter.txt"),
+        ("parts/0.npz", "mine/letter.txt"),
+    ):
+        folder = finished(tmp_path / name.replace("/", "-"))
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(tmp_path / target)
+        with (
+            pytest.raises(InputError, match=r"leads out of its folder|cannot be written"),
+            start_run(folder, "train_gan", Sample(), {"data": "abc"}),
+        ):
+            pass
+    assert (tmp_path / "mine/letter.txt").read_text() == "dear"
+
+
+def test_a_folder_that_vanishes_is_not_made_anew(tmp_path):
+    with (
+        pytest.raises(InputError, match="was removed or replaced during the run"),
+        start_run(tmp_path / "run", "train_gan", Sample()) as run,
+    ):
+        (tmp_path / "run").rename(tmp_path / "away")
+        run.mark_complete()
+    assert os.listdir(tmp_path) == ["away"]
+    (tmp_path / "away").rename(tmp_path / "run")
+    with start_run(tmp_path / "run", "train_gan", Sample()) as run:
+        run.mark_complete()
+    assert run.is_complete
 
 
 HOLD = """
