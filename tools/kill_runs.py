@@ -12,6 +12,7 @@ with status 1 if anything differs. These are the figures of docs/reliability.md.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +28,9 @@ from small_world import STAGES, arguments, contents, differences, make_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 KILLED = ("data", "classifier", "gan", "responses", "grid", "report")
-_RENDERED = ["--dataset=builtin", "--num_songs=8", "--song_secs=4", "--num_workers=2"]
-# Longer than in the small world, so that there is something to kill.
+# Longer than in the small world, so that there is something to kill; and songs to render.
 MORE = {
+    "data": ["--dataset=builtin", "--data_dir=", "--num_songs=8", "--song_secs=4"],
     "classifier": ["--num_epochs=3", "--epoch_batches=12"],
     "gan": ["--num_iterations=24"],
     "responses": ["--excerpt_spacing=1"],
@@ -55,13 +57,10 @@ class Outcome(NamedTuple):
 class Stage:
     """One stage in a small world."""
 
-    def __init__(self, name: str, world: Path):
+    def __init__(self, name: str, world: Path, flags: Sequence[str] = ()):
         self.name, self.world = name, world
         self.output = world / "runs" / name
-        line = arguments(name)
-        if name == "data":
-            line = [line[0], *_RENDERED, line[-1]]
-        self.command = [sys.executable, "-m", *line, *MORE.get(name, [])]
+        self.command = [sys.executable, "-m", *arguments(name), *flags]
 
     def start(self) -> subprocess.Popen:
         """Starts the command."""
@@ -92,13 +91,14 @@ class Stage:
             raise SystemExit(f"{self.name} ended with status {process.returncode}: {errors}")
 
     def snapshot(self) -> set[tuple[str, int]]:
-        """Names and sizes of the files in the output folder."""
+        """Names and sizes of the files that the command has written."""
         sizes = set()
-        for path in self.output.rglob("*") if self.output.exists() else ():
-            try:
-                sizes.add((str(path), path.stat().st_size))
-            except FileNotFoundError:
-                continue
+        for root in (self.output, self.world / "cache" / self.name):
+            for place, _, names in os.walk(root):
+                for name in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        path = os.path.join(place, name)
+                        sizes.add((path, os.path.getsize(path)))
         return sizes
 
 
@@ -193,7 +193,8 @@ def main() -> None:
         world = Path(folder)
         prepare(world, stages)
         for name in stages:
-            outcome = try_stage(Stage(name, world), options.kills, random.Random(options.seed))
+            stage = Stage(name, world, MORE.get(name, []))
+            outcome = try_stage(stage, options.kills, random.Random(options.seed))
             failed = failed or bool(outcome.differing)
             print(
                 f"{STAGES[name][0]:>20}: {outcome.kills} kills, {outcome.writing} of them after it "
@@ -201,10 +202,10 @@ def main() -> None:
                 f"{len(outcome.differing)} files differ {outcome.differing[:5] or ''}",
                 flush=True,
             )
-            stage = world / "made" / name
-            if stage.exists():  # What later stages read is as it was.
-                shutil.rmtree(world / "runs" / name)
-                shutil.copytree(stage, world / "runs" / name)
+            made = world / "made" / name
+            if made.exists():  # What later stages read is as it was.
+                shutil.rmtree(stage.output)
+                shutil.copytree(made, stage.output)
     sys.exit(failed)
 
 

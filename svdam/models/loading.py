@@ -1,6 +1,5 @@
 """Loading Keras models from files without running code from them."""
 
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,11 +120,9 @@ def _require_plain(model: "keras.Model", path: Path) -> None:
         raise InputError(
             f"{path} has {counts[0]} inputs and {counts[1]} outputs, expected one of each"
         )
-    total = 0
-    for operation in model.operations if hasattr(model, "operations") else model.layers:
-        for node in getattr(operation, "_inbound_nodes", []):
-            shapes = [tensor.shape[1:] for tensor in node.output_tensors]
-            total += sum(math.prod(size or 1 for size in shape) for shape in shapes)
+    from svdam.models.memory import activation_values
+
+    total = activation_values(model)
     if total > _MAX_OUTPUT_VALUES:
         raise InputError(
             f"{path} computes {total:.3g} values from one example, expected at most "
