@@ -113,7 +113,7 @@ def start_run(
     way_out = "choose another --output"
     if folder.is_dir():  # Before anything is written there.
         _refuse_foreign(folder, command, "output", way_out)
-    with _made_and_locked(folder) as lock:
+    with locked_folder(folder) as lock:
         config = _configuration(command, settings, inputs or {})
         _refuse_foreign(folder, command, "output", way_out)
         _require_no_way_out(folder)
@@ -280,8 +280,19 @@ def _git_revision() -> str | None:
 
 
 @contextlib.contextmanager
-def _made_and_locked(folder: Path) -> Iterator[int]:
-    """Makes the folder and holds its lock. The kernel frees it when its holder dies, however."""
+def locked_folder(folder: Path, flag: str = "output") -> Iterator[int]:
+    """Makes a folder and holds its lock. The kernel frees it when its holder dies, however.
+
+    Args:
+        folder: The folder.
+        flag: Name of the flag that named it, for messages.
+
+    Yields:
+        Descriptor of the open lock.
+
+    Raises:
+        InputError: If it cannot be written, or another process holds its lock, naming it.
+    """
     path = folder / LOCK_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -289,8 +300,8 @@ def _made_and_locked(folder: Path) -> Iterator[int]:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise InputError(
-            f"--output: {folder} cannot be written ({error.strerror}); mend that, or choose "
-            "another --output"
+            f"--{flag}: {folder} cannot be written ({error.strerror}); mend that, or choose "
+            f"another --{flag}"
         ) from error
     with os.fdopen(lock, "r+", encoding="utf-8") as stream:
         try:
@@ -298,7 +309,7 @@ def _made_and_locked(folder: Path) -> Iterator[int]:
         except BlockingIOError:
             holder = stream.read(200).strip() or "another process"
             raise InputError(
-                f"--output: {folder} is in use by {holder}; wait for it, or choose another --output"
+                f"--{flag}: {folder} is in use by {holder}; wait for it, or choose another --{flag}"
             ) from None
         except OSError as error:
             warnings.warn(

@@ -19,7 +19,7 @@ from typing import Any
 from svdam.core.config import FRONT_END
 from svdam.core.files import write_json
 from svdam.core.progress import progress
-from svdam.core.runs import start_run
+from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.validation import InputError
 from svdam.data import shards, storage
@@ -152,7 +152,7 @@ def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[
     """
     if settings.decoder == "tfio":
         load_tensorflow_io("--decoder=tfio")
-    with start_run(settings.output, "prepare_data", settings) as run:
+    with start_run(settings.output, "prepare_data", settings) as run, _locked_storage(settings):
         listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
         root = str(settings.storage or run.folder)
         records, skipped = _make_records(listing, root, run.folder, settings)
@@ -163,6 +163,18 @@ def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[
             write_json(run.folder / MANIFEST_NAME, {**manifest, "storage": place})
         run.mark_complete({"counts": manifest["counts"], "skipped": len(skipped)})
     return manifest
+
+
+def _locked_storage(settings: PrepareSettings) -> contextlib.AbstractContextManager:
+    """Keeps a second run out of a storage folder on this machine; object stores have no locks."""
+    place = settings.storage
+    if (
+        not place
+        or storage.is_remote(place)
+        or Path(place).resolve() == Path(settings.output).resolve()
+    ):
+        return contextlib.nullcontext()
+    return locked_folder(Path(place), "storage")
 
 
 def list_songs(settings: PrepareSettings) -> SourceListing:

@@ -15,6 +15,7 @@ import small_world
 
 from svdam.core.commands import explanation
 from svdam.core.files import atomic_write, write_json
+from svdam.core.runs import locked_folder
 from svdam.core.validation import InputError
 
 ALL = os.environ.get("SVDAM_ALL_STAGES")
@@ -117,6 +118,17 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, disk):
     assert os.listdir(tmp_path / "small") == ["a.json"]
     assert (tmp_path / "small/a.json").read_text() == '{\n  "old": 1\n}\n'
     assert "the disk is full; make room, the same command then goes on" in explanation(caught.value)
+
+
+def test_two_runs_with_one_storage_folder(world):
+    flags = ["--dataset=folder", "--data_dir=corpus/audio", "--storage=big", "--output=runs/more"]
+    with (
+        locked_folder(Path("big"), "storage"),
+        pytest.raises(InputError, match=rf"--storage: big is in use by .*, pid {os.getpid()}"),
+    ):
+        small_world.run_here(["svdam.prepare_data", *flags])
+    small_world.run_here(["svdam.prepare_data", *flags])
+    assert Path("runs/more/complete.json").exists()
 
 
 @pytest.mark.parametrize(
