@@ -262,7 +262,8 @@ def test_files_of_other_kinds(whole, tmp_path):
     ):
         (tmp_path / f"{name}.keras").write_bytes(content)
         assert message in refusal(tmp_path / f"{name}.keras")
-    np.savez(tmp_path / "arrays.keras", x=np.zeros(3))
+    with open(tmp_path / "arrays.keras", "wb") as stream:
+        np.savez(stream, x=np.zeros(3))
     assert "holds no 'config.json'" in refusal(tmp_path / "arrays.keras")
     initializer = {"module": "keras.initializers", "class_name": "Zeros", "config": {}}
     path = changed(whole, tmp_path / "part.keras", members={"config.json": json.dumps(initializer)})
