@@ -28,7 +28,10 @@ AM_SHAPES: dict[str, tuple] = {
     "history_log_priors": _HISTORY,
     "history_gradient_norms": _HISTORY,
     "history_latent_norms": _HISTORY,
+    "start_probabilities": ("N",),
+    "probabilities": ("C", "N"),
 }
+_OPTIONAL = ("start_probabilities", "probabilities")  # Earlier versions have none.
 REAL_SHAPES: dict[str, tuple] = {"responses": ("M",), "song": ("M",), "first_frame": ("M",)}
 for _name, _count in (("highest", "K"), ("lowest", "L")):
     for _column in ("responses", "probabilities", "song", "first_frame"):
@@ -68,6 +71,8 @@ def _require_shapes(
     columns: Mapping[str, Any], shapes: Mapping[str, tuple], sizes: dict[str, int]
 ) -> None:
     for name, expected in shapes.items():
+        if name in _OPTIONAL and name not in columns:
+            continue
         values = columns[name]
         kinds = "iu" if name.rsplit("/", 1)[-1] in _INTEGERS else "f"
         if not isinstance(values, np.ndarray) or values.dtype.kind not in kinds:
