@@ -257,7 +257,7 @@ def test_command_reports_and_writes_summaries(corpus, tmp_path):
     done = subprocess.run(_command(*flags), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "train: 4 songs, 4 of them labelled" in done.stdout
-    assert f"tensorboard --logdir={tmp_path}/run" in done.stdout
+    assert f"tensorboard --logdir {tmp_path}/run --host localhost" in done.stdout
     assert list((tmp_path / "run").rglob("events.out.tfevents*"))
     failed = subprocess.run(
         _command("--dataset=jamendo", f"--data_dir={tmp_path}/none", f"--output={tmp_path}/x"),
