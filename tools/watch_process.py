@@ -4,7 +4,7 @@
     python tools/watch_process.py PID --minutes=120 --folder=runs/gan     its events files, too
 
 Prints a line a minute and at the end the least-squares slope of each, beside its first and last
-values, from --skip minutes on. These are the figures of docs/reliability.md.
+values, from --skip minutes on.
 """
 
 import argparse

@@ -1,10 +1,8 @@
-"""Memory that a model's activations take."""
+"""How much a model computes from one example."""
 
 import math
 
 import keras
-
-_VALUE_BYTES = 4
 
 
 def activation_values(model: keras.Model) -> int:
@@ -15,8 +13,3 @@ def activation_values(model: keras.Model) -> int:
             shapes = [tensor.shape[1:] for tensor in node.output_tensors]
             total += sum(math.prod(size or 1 for size in shape) for shape in shapes)
     return total
-
-
-def activation_bytes(*models: keras.Model) -> int:
-    """Memory of the activations of one example, in single precision."""
-    return _VALUE_BYTES * sum(map(activation_values, models))
