@@ -54,6 +54,7 @@ setup(
         "setuptools<82",
         "h5py>=3.11",
         "apache-beam[tfrecord]>=2.60,<3",
+        "google-crc32c>=1.5",
         "matplotlib>=3.8",
         "tqdm>=4.66",
     ],

@@ -7,19 +7,17 @@ from names to lists. Written here with one value a feature and in a fixed order 
 map has none), equal songs give equal bytes. Any TFRecord reader takes the result.
 """
 
-import functools
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
-import numpy as np
+import google_crc32c
 
 from svdam.core.validation import InputError
 
 FRAME_BEFORE, FRAME_AFTER = 12, 4  # Bytes around a record's data.
 MAX_EXAMPLE_BYTES = 2**31 - 1  # Of a protocol buffer.
-_CRC_CHUNK_BYTES = 1 << 21
-_LANE_BYTES = 64
+_CRC_CHUNK_BYTES = 1 << 20
 
 Value = bytes | memoryview | str | int | float
 
@@ -229,96 +227,8 @@ def _masked(checksum: int) -> int:
 
 
 def crc32c(data: bytes | memoryview, checksum: int = 0) -> int:
-    """CRC-32C (Castagnoli) of ``data``, going on from the ``checksum`` of what came before.
-
-    NumPy works on many stretches of 64 bytes at once; the checksum being linear, theirs are then
-    joined, two by two, by the matrices that stand for zeros coming after a stretch.
-    """
-    view = np.frombuffer(data, np.uint8)
-    register = np.uint32(checksum ^ 0xFFFFFFFF)
-    for start in range(0, len(view), _CRC_CHUNK_BYTES):
-        register = _update(register, view[start : start + _CRC_CHUNK_BYTES])
-    return int(register) ^ 0xFFFFFFFF
-
-
-def _update(register: np.uint32, data: np.ndarray) -> np.uint32:
-    tail = len(data) % _LANE_BYTES
-    body = data[: len(data) - tail]
-    if len(body):
-        register = _after_zeros(register, len(body)) ^ _joined(body)
-    table, value = _byte_table(), int(register)
-    for byte in data[len(body) :].tolist():
-        value = table[(value ^ byte) & 0xFF] ^ value >> 8
-    return np.uint32(value)
-
-
-def _joined(body: np.ndarray) -> np.uint32:
-    """The register after ``body``, whole stretches, when it was 0 before."""
-    words = np.ascontiguousarray(np.frombuffer(body, "<u2").reshape(-1, _LANE_BYTES // 2).T)
-    table = _word_table()
-    registers = np.zeros(words.shape[1], np.uint32)
-    index, looked_up = np.empty(len(registers), np.uint16), np.empty_like(registers)
-    for word in words:
-        np.bitwise_xor(registers.astype(np.uint16), word, out=index)
-        table.take(index, out=looked_up, mode="clip")  # Clipping costs nothing, checking does.
-        registers >>= np.uint32(16)
-        registers ^= looked_up
-    exponent = _LANE_BYTES.bit_length() - 1
-    while len(registers) > 1:
-        if len(registers) % 2:  # Zeros ahead of the data leave a register of 0 as it is.
-            registers = np.concatenate([np.zeros(1, np.uint32), registers])
-        registers = _apply(_zeros_tables(exponent), registers[0::2]) ^ registers[1::2]
-        exponent += 1
-    return registers[0]
-
-
-def _after_zeros(register: np.uint32, num_bytes: int) -> np.uint32:
-    """The register after ``num_bytes`` zero bytes more."""
-    registers = np.array([register], np.uint32)
-    for exponent in range(num_bytes.bit_length()):
-        if num_bytes >> exponent & 1:
-            registers = _apply(_zeros_tables(exponent), registers)
-    return registers[0]
-
-
-def _apply(tables: np.ndarray, registers: np.ndarray) -> np.ndarray:
-    """Multiplies each register with the matrix whose products with single bytes are ``tables``."""
-    result = tables[0][registers & np.uint32(0xFF)]
-    for place in range(1, 4):
-        result ^= tables[place][registers >> np.uint32(8 * place) & np.uint32(0xFF)]
-    return result
-
-
-@functools.cache
-def _zeros_tables(exponent: int) -> np.ndarray:
-    """What 2 ** exponent zero bytes do to a register with one byte that is not zero.
-
-    Returns:
-        (place of the byte, its value) uint32, shape (4, 256).
-    """
-    alone = np.arange(256, dtype=np.uint32) << 8 * np.arange(4, dtype=np.uint32)[:, None]
-    if exponent:
-        half = _zeros_tables(exponent - 1)
-        return _apply(half, _apply(half, alone))
-    return _byte_array()[alone & np.uint32(0xFF)] ^ alone >> np.uint32(8)
-
-
-@functools.cache
-def _byte_array() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = table >> np.uint32(1) ^ np.uint32(0x82F63B78) * (table & np.uint32(1))
-    return table
-
-
-@functools.cache
-def _byte_table() -> list[int]:
-    return _byte_array().tolist()
-
-
-@functools.cache
-def _word_table() -> np.ndarray:
-    table = np.arange(1 << 16, dtype=np.uint32)
-    for _ in range(2):
-        table = _byte_array()[table & np.uint32(0xFF)] ^ table >> np.uint32(8)
-    return table
+    """CRC-32C (Castagnoli) of ``data``, going on from the ``checksum`` of what came before."""
+    view = memoryview(data)
+    for start in range(0, len(view), _CRC_CHUNK_BYTES):  # The library takes bytes, thus a copy.
+        checksum = google_crc32c.extend(checksum, bytes(view[start : start + _CRC_CHUNK_BYTES]))
+    return checksum
