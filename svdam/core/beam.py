@@ -112,13 +112,17 @@ def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Itera
         def teardown(self) -> None:
             self._stage.close()
 
-    arguments = [f"--runner={runner}", *options]
     local = runner == "DirectRunner"
-    if local:
-        # Beam's own multi-processing would start slowly, and lose the job with a worker.
-        arguments[1:1] = ["--direct_running_mode=in_memory", "--direct_num_workers=1"]
     with _quiet_logging() if local else contextlib.nullcontext():
-        pipeline = beam.Pipeline(options=PipelineOptions(arguments))
+        if local:
+            # Beam's DirectRunner would first download a server, Prism, and try to run that; and its
+            # multi-processing would start slowly, and lose the job with a worker.
+            from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+            arguments = ["--direct_running_mode=in_memory", "--direct_num_workers=1", *options]
+            pipeline = beam.Pipeline(FnApiRunner(), PipelineOptions(arguments))
+        else:
+            pipeline = beam.Pipeline(options=PipelineOptions([f"--runner={runner}", *options]))
         _ = pipeline | beam.Create(elements) | beam.Reshuffle() | beam.ParDo(Apply(stage))
         pipeline.run().wait_until_finish()
 
