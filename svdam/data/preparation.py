@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from svdam.core.config import FRONT_END
 from svdam.core.files import write_json
@@ -33,13 +33,11 @@ from svdam.data.songs import DECODERS, DTYPES, SongTask, file_sha256, song_finge
 from svdam.data.sources import SkippedSong, SourceListing, SourceSong, plain_text
 from svdam.data.tensorflow_io import load_tensorflow_io
 
+if TYPE_CHECKING:
+    from svdam.audio.demo_corpus import CorpusSettings
+
 DATASETS = ("builtin", "jamendo", "fma", "folder")
 _AUDIO_CHECKSUMS = "audio_checksums.json"
-
-
-def usable_processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,10 +123,17 @@ class PrepareSettings(Settings):
             )
 
     @property
+    def corpus(self) -> "CorpusSettings":
+        """Size and seed of the built-in corpus."""
+        from svdam.audio.demo_corpus import CorpusSettings  # Takes half a second to load.
+
+        return CorpusSettings(self.num_songs, self.song_secs, self.corpus_seed)
+
+    @property
     def engine(self) -> Engine:
         """How the work is done, which does not change the result."""
         return Engine(
-            self.num_workers or usable_processors(),
+            self.num_workers or len(os.sched_getaffinity(0)),
             self.song_timeout,
             self.decoder,
             self.beam_runner,
@@ -197,9 +202,9 @@ def list_songs(settings: PrepareSettings) -> SourceListing:
             settings.split_ratios,
             settings.split_seed,
         )
-    from svdam.data.builtin import rendered_corpus
+    from svdam.data.corpus_cache import rendered_corpus
 
-    return list_jamendo(str(rendered_corpus(settings)))
+    return list_jamendo(str(rendered_corpus(settings.corpus)))
 
 
 def _make_records(

@@ -25,10 +25,11 @@ from svdam.core.runs import CONFIG_NAME
 from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.augmentation import SPLINE_ORDER, log_mel_of, spline_coefficients
-from svdam.data.builtin import cache_folder, rendered_corpus
+from svdam.data.corpus_cache import rendered_corpus
 from svdam.data.preparation import PrepareSettings
 from svdam.data.records import Records, SongEntry
 from svdam.data.sources import find_by_any_form
+from svdam.data.storage import cache_folder
 
 _VERSION = 1
 _BLOCK_FRAMES = 4096
@@ -154,7 +155,7 @@ def _data_set_folder(records: Records) -> str:
         )
     settings = PrepareSettings(**read_json(path)["settings"])
     if settings.dataset == "builtin":
-        return str(rendered_corpus(settings))
+        return str(rendered_corpus(settings.corpus))
     return str(settings.data_dir)
 
 

@@ -298,49 +298,35 @@ def _read(path: Path, kind: type) -> Any:
             found = file.attrs.get("kind")
             if found != kind.__name__:
                 raise InputError(f"it holds {found}, expected {kind.__name__}")
-            columns = _read_columns(file, kind)
+            value = _read_fields(file, kind)
             checksum = file.attrs.get("sha256")
+        columns = _columns(value)
         if checksum is None:
             warnings.warn(f"{path}: has no checksum, as those of older versions", stacklevel=4)
         elif checksum != _digest(columns):
             raise InputError("its values do not have their checksum")
-        value = _built(columns, kind)
         if kind is AMResults:
             require_am_columns(columns, value.configurations)
         else:
             require_real_columns(columns, len(value.song_ids))
         return value
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: is damaged, or no such results ({one_line(error)})") from error
 
 
-def _read_columns(group: h5py.Group, kind: type, prefix: str = "") -> dict[str, Any]:
-    columns: dict[str, Any] = {}
+def _read_fields(group: h5py.Group, kind: type) -> Any:
+    """The reverse of `_columns`."""
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
-        name = prefix + field.name
+        name = field.name
         if field.default is None and name not in group:
             continue
         if field.type is TopExcerpts:
-            columns |= _read_columns(group, TopExcerpts, f"{name}/")
+            values[name] = _read_fields(group[name], TopExcerpts)
         elif field.type is np.ndarray or field.default is None:
-            columns[name] = group[name][()]
+            values[name] = group[name][()]
         else:
-            columns[name] = group[name].asstr()[()]
-    return columns
-
-
-def _built(columns: dict[str, Any], kind: type, prefix: str = "") -> Any:
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        name = prefix + field.name
-        if field.default is None and name not in columns:
-            continue
-        if field.type is TopExcerpts:
-            values[field.name] = _built(columns, TopExcerpts, f"{name}/")
-        elif field.type is np.ndarray or field.default is None:
-            values[field.name] = columns[name]
-        else:
-            values[field.name] = json.loads(columns[name])
-            if field.name == "configurations":
-                values[field.name] = [Configuration(**one) for one in values[field.name]]
+            values[name] = json.loads(group[name].asstr()[()])
+            if name == "configurations":
+                values[name] = [Configuration(**one) for one in values[name]]
     return kind(**values)
