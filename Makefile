@@ -1,11 +1,15 @@
-# make demo    installs what is needed into .venv and runs everything on a built-in corpus
-# make test    runs the tests
-# make test-newest  runs them on the newest TensorFlow, in an environment of its own
-# make lint    checks style and types
-# make docs    builds the documentation into site/
-# make package builds wheel and source distribution, and tries the wheel in an empty environment
+# make demo          installs what is needed and runs everything on a built-in corpus
+# make install       only installs, into .venv
+# make test          runs the tests
+# make test-newest   runs them on the newest TensorFlow, in an environment of its own
 # make test-browser  opens the report and TensorBoard in headless Chromium; says what is missing
-# PYTHON=...   chooses the interpreter (3.11 or 3.12)
+# make lint          checks style and types
+# make docs          builds the documentation into site/
+# make tour          executes docs/tour.ipynb
+# make package       builds wheel and source distribution, and tries the wheel in an empty environment
+# make demo-train    trains the shipped checkpoints anew, in hours
+# make clean         removes .venv and all runs
+# PYTHON=...         chooses the interpreter (3.11 or 3.12)
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -15,6 +19,8 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs_installed
 NEWEST := build/newest
+# setuptools warns of every editable installation.
+QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
 .PHONY: demo demo-train test test-newest test-browser lint docs tour package install clean
 
@@ -63,13 +69,14 @@ install: $(INSTALLED)
 
 $(INSTALLED): setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed; name it: make PYTHON=/path/to/python"; exit 1; }
+	@echo "installing into $(VENV): 3.5 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(QUIETLY) $(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)
-	$(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(QUIETLY) $(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 clean:

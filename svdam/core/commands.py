@@ -32,6 +32,7 @@ def run_command(main: Callable[[], None]) -> None:
     warnings.showwarning = _show_warning
 
     def guarded(argv: Sequence[str]) -> None:
+        """``main``, with every error that the user can mend in one line."""
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: options are given as --name=value")
         try:

@@ -37,6 +37,7 @@ def list_jamendo(data_dir: str | None) -> SourceListing:
             raise InputError(f"--data_dir: {data_dir} has no {name}/, expected {LAYOUT}")
 
     def find_song(name: str, split: str, place: str) -> SourceSong | SkippedSong:
+        """The song of a line of a list; ``place`` is the line, for messages."""
         audio = find_by_any_form(storage.join(data_dir, "audio"), name)
         if audio is None:
             return SkippedSong(name, split, f"{place}: audio/{name} does not exist")

@@ -240,6 +240,7 @@ def _finished_records(
         print(f"warning: {message}; its songs are prepared anew", file=sys.stderr)
 
     def intact_record(song: SourceSong) -> FinishedRecord | None:
+        """The song's record, if it has one of these settings and this audio."""
         try:
             labels = storage.read_bytes(song.labels) if song.labels else None
             audio = checksums.of(song.audio)

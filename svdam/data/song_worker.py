@@ -179,6 +179,7 @@ class WorkerPool:
             free.put(worker)
 
         def prepare_one(task: SongTask) -> str | None:
+            """Makes one record with the next free worker; the reason to skip the song, or None."""
             worker = free.get()
             try:
                 reason = None if self._interrupted.is_set() else worker.prepare(task)

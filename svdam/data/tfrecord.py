@@ -172,6 +172,7 @@ class _Cursor:
         self._stream, self.offset, self._end, self._buffer = stream, offset, end, b""
 
     def take(self, size: int) -> bytes:
+        """The next ``size`` bytes."""
         if self.offset + size > self._end:
             raise self.damaged()
         if len(self._buffer) < size:
@@ -184,12 +185,14 @@ class _Cursor:
         return taken
 
     def skip(self, size: int) -> None:
+        """Passes over ``size`` bytes, which are not read."""
         if self.offset + size > self._end:
             raise self.damaged()
         self._buffer = self._buffer[size:]
         self.offset += size
 
     def varint(self) -> int:
+        """The next number, stored in as many bytes as it needs, 7 bits in each."""
         value = shift = 0
         while True:
             byte = self.take(1)[0]
@@ -201,10 +204,12 @@ class _Cursor:
                 raise self.damaged()
 
     def expect(self, tag: int) -> None:
+        """Reads the byte that has to come next: a field's number and kind."""
         if self.take(1)[0] != tag:
             raise self.damaged()
 
     def damaged(self) -> InputError:
+        """The error to raise where no such record goes on."""
         return InputError(f"is damaged at byte {self.offset}: not a record of svdam")
 
 

@@ -85,7 +85,11 @@ def _computes_the_same(model: keras.Model, copy: keras.Model) -> bool:
 
 
 class _LeakyReLU(keras.layers.LeakyReLU):
+    """A leaky ReLU whose gradient is taken from its output, not from its input."""
+
     def call(self, inputs):
+        """The activations, of the shape of ``inputs``."""
+
         @tf.custom_gradient
         def activate(x):
             y = tf.nn.leaky_relu(x, self.negative_slope)
@@ -102,7 +106,10 @@ def leaky_relu_gradient(dy: tf.Tensor, y: tf.Tensor, slope: float) -> tf.Tensor:
 
 
 class _DoublingConvolution(keras.layers.Conv2DTranspose):
+    """A transposed convolution of stride 2, computed by `doubling_convolution`."""
+
     def call(self, inputs):
+        """(batch, 2 height, 2 width, outputs) of (batch, height, width, inputs)."""
         kernel = tf.cast(self.kernel, inputs.dtype)
 
         @tf.custom_gradient

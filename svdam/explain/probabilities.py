@@ -13,6 +13,7 @@ def classify(classifier: keras.Model, excerpts: np.ndarray) -> np.ndarray:
 
     @tf.function(reduce_retracing=True)
     def probabilities(batch):
+        """(batch,) of (batch, frames, mels, 1) excerpts."""
         outputs = tf.cast(classifier(batch, training=False), tf.float32)
         return probabilities_of(outputs, are_probabilities)
 

@@ -117,6 +117,7 @@ def response_function(
     model = keras.Model(classifier.inputs[0], used)
 
     def respond(excerpts: tf.Tensor) -> tf.Tensor:
+        """(batch,) responses of (batch, frames, mels, 1) excerpts."""
         activations = _cast(model(excerpts, training=False))
         return tf.add_n([_term_value(term, activations[term.layer]) for term in terms])
 

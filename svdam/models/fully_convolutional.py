@@ -292,6 +292,7 @@ class _DilatedTimeMaximum(keras.layers.Layer):
         self._size, self._dilation = size, dilation
 
     def call(self, features):
+        """Of (batch, frames, mels, channels); (size - 1) dilation frames fewer come out."""
         frames = tf.shape(features)[1] - (self._size - 1) * self._dilation
         maximum = features[:, :frames]
         for step in range(1, self._size):
@@ -300,6 +301,7 @@ class _DilatedTimeMaximum(keras.layers.Layer):
         return maximum
 
     def compute_output_shape(self, input_shape):
+        """The shape of a batch, for Keras; the number of frames is left open."""
         return (input_shape[0], None, *input_shape[2:])
 
 

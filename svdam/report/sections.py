@@ -191,6 +191,7 @@ def _compared_layer(content: ReportContent) -> str:
 
 def _table_5(content: ReportContent) -> str:
     def cells(row: RankingRow) -> list[str]:
+        """The texts of a configuration's row, in the order of the header."""
         return [
             str(row.rank) + (f' <span class="tag">{row.mark}</span>' if row.mark else ""),
             f"{row.learning_rate:g}",

@@ -222,10 +222,12 @@ class _Best:
 
     @property
     def error(self) -> float:
+        """Share of wrong frames, 0 to 1; infinite before the first epoch."""
         return float(self.variables[0].numpy())
 
     @property
     def epoch(self) -> int:
+        """Number of that epoch; -1 before the first."""
         return int(self.variables[1].numpy())
 
     def update(self, error: float, epoch: int) -> bool:
@@ -250,6 +252,7 @@ class _Validation:
         self._records = records
 
     def scores(self, classifier: keras.Model) -> dict[str, float]:
+        """Error, accuracy, F1 and AUROC, 0 to 1, and the threshold they were taken at."""
         predictor = FramePredictor(classifier)
         predictions = [
             singing_probability(predictor.predict(self._records.log_mel(song)))

@@ -19,6 +19,7 @@ def cpu_form(model: keras.Model) -> keras.Model:
     convolutions = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 
     def replaced(layer: keras.layers.Layer) -> keras.layers.Layer:
+        """The layer in its fast form, if it has one."""
         return _Convolution(layer) if isinstance(layer, convolutions) else layer
 
     return keras.models.clone_model(model, clone_function=replaced)
@@ -38,6 +39,7 @@ class _Convolution(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """What the layer computes, (batch, height, width, channels), in its own precision."""
         layer = self.layer
         inputs = tf.cast(inputs, layer.compute_dtype)
         kernel = tf.cast(layer.kernel, layer.compute_dtype)
@@ -56,4 +58,5 @@ class _Convolution(keras.layers.Layer):
         return keras.ops.conv(inputs, kernel, layer.strides, layer.padding)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape of a batch, for Keras: the layer's."""
         return self.layer.compute_output_shape(input_shape)
