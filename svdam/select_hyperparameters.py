@@ -75,7 +75,7 @@ def _real_batches(responses: dict) -> Iterator[np.ndarray]:
     options = {"spacing": responses["excerpt_spacing"], "split": responses["split"]}
     total = num_spaced_excerpts(records, **options)
     batches = spaced_excerpts(records, batch_size=64, **options)
-    bar = progress(batches, total=-(-total // 64), description="realism of real", unit="batch")
+    bar = progress(batches, total=-(-total // 64), description="real excerpts", unit="batch")
     for excerpts, _, _ in bar:
         yield excerpts
 

@@ -96,7 +96,7 @@ def open_spectra(
         root = audio or _data_set_folder(records)
         _require_room(cache, missing, records.front_end)
         print(f"computing spectra of {len(missing)} songs, once, in {cache}", file=sys.stderr)
-        for song in progress(missing, description="Spectra", unit="song"):
+        for song in progress(missing, description="spectra", unit="song"):
             _write_coefficients(files[song.id], records, song, root)
     return SpectrumRecords(records, split, files)
 

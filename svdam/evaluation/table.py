@@ -1,5 +1,6 @@
 """Scores as text: Table 3's columns, and AUROC."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,13 +24,13 @@ def plain_table(rows: Sequence[tuple[str, Mapping[str, Any]]], first_heading: st
         first_heading: Heading of the names.
     """
     cells = [_headings(first_heading), *(_cells(name, scores) for name, scores in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    first, *widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(
-            [row[0].ljust(widths[0])]
-            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+            [name + " " * (first - _width(name))]
+            + [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
         )
-        for row in cells
+        for name, *row in cells
     )
 
 
@@ -38,6 +39,14 @@ def markdown_table(rows: Sequence[tuple[str, Mapping[str, Any]]], first_heading:
     cells = [_cells(name.replace("|", "\\|"), scores) for name, scores in rows]
     lines = [_headings(first_heading), ["---"] + ["---:"] * len(COLUMNS), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: two for a wide letter, none for an accent alone."""
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
+        for letter in text
+    )
 
 
 def _headings(first_heading: str) -> list[str]:

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import shlex
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
             name.removesuffix("s"): value
             for name, value in selection.summary().get("correlations", {}).items()
         },
-        detection=_detection(settings.evaluation),
+        detection=_detection(settings.evaluation, grid),
         concept_name=settings.concept,
         provenance=_provenance(settings, grid, real, selection),
         measured_by={
@@ -272,10 +273,23 @@ def _number_or_none(text: str) -> float | None:
     return float(text) if text else None
 
 
-def _detection(folder: str | None) -> dict[str, float] | None:
+def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:
+    """Scores of the explained classifier; those of another one are left out with a warning."""
     if not folder:
         return None
-    return open_run(folder, "evaluate_classifier", "evaluation").summary()
+    run = open_run(folder, "evaluate_classifier", "evaluation")
+    scored, explained = (
+        config.get("inputs", {}).get("classifier_sha256")
+        for config in (run.config, grid.provenance)
+    )
+    if scored and explained and scored != explained:
+        warnings.warn(
+            f"--evaluation: {folder} scored another classifier ({run.settings['classifier']}) than "
+            f"--grid explains ({grid.provenance['settings']['classifier']}); Table 3 is left out",
+            stacklevel=2,
+        )
+        return None
+    return run.summary()
 
 
 def _provenance(

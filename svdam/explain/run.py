@@ -11,6 +11,7 @@ import tensorflow as tf
 from svdam.core.distribution import is_chief, make_strategy
 from svdam.core.files import checksum
 from svdam.core.runs import Run, start_run
+from svdam.core.summaries import tensorboard_command
 from svdam.explain.grid import remove_chunks, search
 from svdam.explain.precision import use_mixed_bfloat16
 from svdam.explain.probabilities import classify
@@ -101,3 +102,4 @@ def _report(results: AMResults, folder: Path) -> None:
     for configuration, mean in zip(results.configurations, means, strict=True):
         print(f"  {mean:10.3f}  after {configuration}")
     print(f"results: {folder}")
+    print(f"watch it with: {tensorboard_command(folder)}")

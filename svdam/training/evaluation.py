@@ -123,7 +123,7 @@ def run_evaluation(settings: EvaluationSettings) -> Evaluation:
         source.require_labels(split, for_threshold=split != settings.split)
     with start_run(settings.output, "evaluate_classifier", settings, source.inputs) as run:
         with progress(
-            total=source.num_frames(needed), description="Predicting", unit="frame"
+            total=source.num_frames(needed), description="predicting", unit="frame"
         ) as bar:
             songs = {split: source.songs(split, bar.update) for split in needed}
         report = score_songs(songs, settings)
@@ -230,7 +230,7 @@ def _write_summaries(
         summaries.scalars({f"evaluation/{name}": value for name, value in scores.items()}, step=0)
         rows = {row["song"]: row for row in report["songs"]}
         charted = [song for song in songs if song.name in rows][: settings.num_charts]
-        for number, song in enumerate(progress(charted, description="Charts", unit="song"), 1):
+        for number, song in enumerate(progress(charted, description="charts", unit="song"), 1):
             chart = _chart(song, rows[song.name], settings)
             summaries.images(f"songs/{song.name}", chart[np.newaxis], step=0)
             _write_png(run.folder / "charts" / f"{number:03d}_{_plain(song.name)}.png", chart)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from fake_runs import NUM_EXAMPLES, excerpts, write_real, write_search
 
+from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.evaluation.concept import measure_excerpts
 from svdam.explain.reporting import ReportSettings, make_report, read_content
 from svdam.explain.selection import SelectionSettings, select_hyperparameters
+from svdam.training.evaluation import EvaluationSettings
 
 BEST = (0.01, 0.01, 20)
 
@@ -50,6 +52,21 @@ def test_content_comes_from_the_runs(runs):
     np.testing.assert_allclose(content.start.probabilities, probability, rtol=1e-6)
     assert (content.best.probabilities > 0.9).all()
     assert content.highest.labels[0] == "a <b>bold</b> song, 0:27.9"  # Frame 39 * 50 at 70 Hz.
+
+
+def test_scores_are_those_of_the_explained_classifier(runs, tmp_path):
+    def with_scores_of(checksum):
+        inputs = {"classifier_sha256": checksum}
+        flags = EvaluationSettings(output=str(tmp_path / checksum), classifier="mine.keras")
+        with start_run(flags.output, "evaluate_classifier", flags, inputs) as run:
+            run.mark_complete({"error": 0.25})
+        return read_content(settings(runs, grid=grid, evaluation=flags.output)).detection
+
+    provenance = {"inputs": {"classifier_sha256": "a"}, "settings": {"classifier": "demo.keras"}}
+    grid = str(write_search(tmp_path / "grid", provenance=provenance))
+    assert with_scores_of("a") == {"error": 0.25}
+    with pytest.warns(UserWarning, match=r"another classifier \(mine.keras\) .*\(demo.keras\)"):
+        assert with_scores_of("b") is None
 
 
 def test_concept_is_measured_on_the_sets_of_figure_4(runs):
