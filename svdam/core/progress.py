@@ -13,7 +13,10 @@ def progress(
     description: str = "",
     unit: str = "it",
 ) -> Any:
-    """A tqdm bar on standard error; in a log file it prints a line every ten seconds instead."""
+    """A tqdm bar on standard error; in a log file it prints a line every ten seconds instead.
+
+    Where there is nothing to do, a ``total`` of 0, it shows nothing.
+    """
     import tqdm
 
     interactive = sys.stderr.isatty()
@@ -28,4 +31,5 @@ def progress(
         dynamic_ncols=interactive,
         ncols=None if interactive else 100,
         smoothing=0.1,
+        disable=total == 0,
     )
