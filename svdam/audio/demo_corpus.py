@@ -27,6 +27,7 @@ from scipy.signal import lfilter, resample_poly
 
 from svdam.audio import arrangement, composition, effects, phonetics
 from svdam.core.files import atomic_path, atomic_write, read_json, write_json
+from svdam.core.interruption import end_with_parent
 from svdam.core.progress import progress
 from svdam.core.settings import Settings, setting
 from svdam.core.validation import InputError
@@ -312,7 +313,7 @@ def _render_in_parallel(
 ) -> None:
     # A forked child would inherit TensorFlow's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(num_workers, context, end_with_parent) as pool:
         futures = [pool.submit(_render_file, folder, settings, file) for file in files]
         try:
             for future in concurrent.futures.as_completed(futures):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,14 @@ from svdam.core.images import log_mel_image
 def tensorboard_command(folder: str | os.PathLike) -> str:
     """The command line that shows a folder's summaries, to this machine alone."""
     return f"tensorboard --logdir {shlex.quote(os.fspath(folder))} --host localhost"
+
+
+def as_markdown(text: str) -> str:
+    """Markdown that shows a text as it is.
+
+    Names come with the data, and TensorBoard would fetch a picture that one of them asks for.
+    """
+    return re.sub(r"[#&*<>[\]\\_`|]", lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 
 
 class Summaries:

@@ -8,7 +8,12 @@ import numpy as np
 
 from svdam.core.images import log_mel_image
 from svdam.core.runs import open_run
-from svdam.core.summaries import Summaries, contact_sheet, tensorboard_command
+from svdam.core.summaries import (
+    Summaries,
+    as_markdown,
+    contact_sheet,
+    tensorboard_command,
+)
 from svdam.data.records import Records, SongEntry, open_records
 
 _SHOWN_SONGS = 8
@@ -83,7 +88,7 @@ def song_picture(records: Records, song: SongEntry, secs: float = _SHOWN_SECS) -
 
 
 def _legend(songs: list[SongEntry]) -> str:
-    names = "\n".join(f"{number}. `{song.id}`" for number, song in enumerate(songs, 1))
+    names = "\n".join(f"{number}. {as_markdown(song.id)}" for number, song in enumerate(songs, 1))
     return (
         f"{_SHOWN_SECS} s from the middle of each song, two in a row; where there is a bar below, "
         f"it is dark while somebody sings:\n\n{names}"
@@ -95,7 +100,7 @@ def _skipped_table(records: Records) -> str:
     if not skipped:
         return "nothing"
     rows = [
-        f"| `{song['id']}` | {song['reason'].replace('|', chr(92) + '|')} |"
+        f"| {as_markdown(song['id'])} | {as_markdown(song['reason'])} |"
         for song in skipped[:_SHOWN_SKIPPED]
     ]
     more = len(skipped) - len(rows)

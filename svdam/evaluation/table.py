@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from svdam.core.summaries import as_markdown
+
 COLUMNS = (
     ("threshold", "Threshold", "{:.2f}"),
     ("precision", "Precision", "{:.3f}"),
@@ -36,8 +38,8 @@ def plain_table(rows: Sequence[tuple[str, Mapping[str, Any]]], first_heading: st
 
 def markdown_table(rows: Sequence[tuple[str, Mapping[str, Any]]], first_heading: str) -> str:
     """The same as Markdown, for TensorBoard."""
-    cells = [_cells(name.replace("|", "\\|"), scores) for name, scores in rows]
-    lines = [_headings(first_heading), ["---"] + ["---:"] * len(COLUMNS), *cells]
+    cells = [_cells(as_markdown(name), scores) for name, scores in rows]
+    lines = [_headings(as_markdown(first_heading)), ["---"] + ["---:"] * len(COLUMNS), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -26,6 +26,7 @@ from svdam.explain.probabilities import ends_in_probability, probabilities_of
 from svdam.explain.responses import Response, response_function
 from svdam.explain.results import RealResponses, TopExcerpts
 from svdam.explain.settings import ResponseSettings
+from svdam.models.memory import activation_bytes, require_batch_fits
 
 _PARTS = "parts"
 _PART_EXCERPTS = 256  # At least; parts end with a song.
@@ -175,6 +176,7 @@ class PartWorker(Stage):
         """Measures a part and keeps it; ``on_excerpts`` gets the number of each batch."""
         if self._opened is None:
             classifier = self._load_classifier()
+            require_batch_fits(self._settings.batch_size, activation_bytes(classifier))
             measure = _measurement(classifier, self._settings.response)
             self._opened = self._open_records(), measure
         records, measure = self._opened

@@ -5,12 +5,10 @@ Their sum over the layers was measured against the peak of a process with SVDNet
 generator: 1.0 to 1.35 times the sum, beside 0.6 GiB for TensorFlow and the weights.
 """
 
-import math
-
 import keras
 
 from svdam.core.validation import InputError
-from svdam.explain.precision import all_layers
+from svdam.models.memory import activation_bytes
 
 _GIB = 2**30
 _FIXED_BYTES = 1.0 * _GIB
@@ -19,12 +17,7 @@ _SAFETY = 1.5
 
 def bytes_per_latent(models: list[keras.Model]) -> float:
     """Memory that one more latent in the batch takes, in bytes, over all ``models``."""
-    total = 0
-    for model in models:
-        total += math.prod(size or 1 for size in model.input_shape[1:]) * 4
-        for layer in all_layers(model):
-            total += _output_values(layer) * _value_bytes(layer)
-    return _SAFETY * total
+    return _SAFETY * sum(map(activation_bytes, models))
 
 
 def latents_at_once(
@@ -49,17 +42,3 @@ def latents_at_once(
             f"least {needed:.1f}; raise it, or search fewer latents in one run"
         )
     return int(left // each)
-
-
-def _output_values(layer: keras.layers.Layer) -> int:
-    """Values of a layer's output for one latent; 0 if the layer does not tell."""
-    try:
-        outputs = layer.output
-    except (AttributeError, ValueError):  # Never called, or several times with other shapes.
-        return 0
-    tensors = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return sum(math.prod(size or 1 for size in tensor.shape[1:]) for tensor in tensors)
-
-
-def _value_bytes(layer: keras.layers.Layer) -> int:
-    return {"float64": 8, "bfloat16": 2, "float16": 2}.get(layer.compute_dtype, 4)

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from svdam.core.config import FRONT_END, LATENT_SIZE
-from svdam.core.files import atomic_path
 from svdam.core.npz import write_npz
 from svdam.core.settings import Settings, setting
 from svdam.core.validation import InputError
@@ -21,6 +20,7 @@ from svdam.models.lasagne import (
     to_lasagne,
 )
 from svdam.models.loading import load_model
+from svdam.models.saving import save_model
 from svdam.models.tf1 import load_tf1_checkpoint, read_tf1_variables
 
 VERIFY_EXCERPTS = 4
@@ -90,8 +90,7 @@ def convert(settings: ConversionSettings) -> list[str]:
     else:
         model, differences = _from_lasagne(settings)
     lines = _verified(differences)
-    with atomic_path(_given(settings.output)) as temporary:
-        model.save(temporary)
+    save_model(model, _given(settings.output))
     name = "generator" if model.input_shape[1:] == (LATENT_SIZE,) else "SVDNet"
     lines.append(f"{settings.output}: {name} with {model.count_params():,} parameters")
     if settings.standardised_input and name == "SVDNet":

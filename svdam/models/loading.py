@@ -12,7 +12,7 @@ from svdam.models.inspection import inspect_keras_file, variables_bounded
 if TYPE_CHECKING:
     import keras
 
-_MAX_OUTPUT_VALUES = 1 << 28  # Of all layers together, for one example.
+_MAX_ACTIVATION_BYTES = 1 << 30  # For one example.
 
 
 def load_model(
@@ -120,11 +120,11 @@ def _require_plain(model: "keras.Model", path: Path) -> None:
         raise InputError(
             f"{path} has {counts[0]} inputs and {counts[1]} outputs, expected one of each"
         )
-    from svdam.models.memory import activation_values
+    from svdam.models.memory import activation_bytes
 
-    total = activation_values(model)
-    if total > _MAX_OUTPUT_VALUES:
+    total = activation_bytes(model)
+    if total > _MAX_ACTIVATION_BYTES:
         raise InputError(
-            f"{path} computes {total:.3g} values from one example, expected at most "
-            f"{_MAX_OUTPUT_VALUES}"
+            f"{path} needs {total / 2**30:.3g} GiB of memory for one example, expected at most "
+            f"{_MAX_ACTIVATION_BYTES / 2**30:g}"
         )

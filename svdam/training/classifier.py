@@ -25,11 +25,13 @@ from svdam.evaluation.detection import evaluate
 from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor, singing_probability
 from svdam.models.loading import load_model
+from svdam.models.memory import activation_bytes, require_batch_fits
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.settings import ClassifierSettings
 
 _SHOWN_EXCERPTS = 8
+_ACTIVATIONS = 1.5  # Memory of a step, in those of the forward pass; measured.
 _SMALLEST_STD = 1e-6  # Of a mel band: below is the rounding of a constant.
 
 
@@ -122,6 +124,7 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
     """
     keras.utils.set_random_seed(settings.seed)
     classifier = _build_classifier(settings, records)
+    require_batch_fits(settings.batch_size, _ACTIVATIONS * activation_bytes(classifier))
     trainer = ClassifierTrainer(settings, classifier)
     best = _Best()
     checkpoints = Checkpoints(

@@ -250,7 +250,18 @@ def test_huge_on_paper_takes_no_memory(whole, tmp_path):
 def test_huge_activations_are_refused(tmp_path):
     excerpt = keras.Input(EXCERPT)
     keras.Model(excerpt, keras.layers.UpSampling2D(1000)(excerpt)).save(tmp_path / "m.keras")
-    assert "values from one example" in refusal(tmp_path / "m.keras")
+    assert "GiB of memory for one example" in refusal(tmp_path / "m.keras")
+
+
+def test_models_that_double_their_work_forty_times_are_refused(tmp_path):
+    """A small file: each model calls the one before twice."""
+    excerpt = keras.Input(EXCERPT)
+    model = keras.Model(excerpt, keras.layers.LeakyReLU()(excerpt))
+    for _ in range(40):
+        excerpt = keras.Input(EXCERPT)
+        model = keras.Model(excerpt, model(model(excerpt)))
+    model.save(tmp_path / "m.keras")
+    assert "GiB of memory for one example" in refusal(tmp_path / "m.keras")
 
 
 def test_files_of_other_kinds(whole, tmp_path):
