@@ -19,6 +19,7 @@ from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
 from svdam.models.loading import take_weights
 from svdam.models.saving import save_model
+from svdam.training.best_networks import BestNetworks
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cluster import Cluster
 from svdam.training.gan_watching import GanWatcher
@@ -35,7 +36,8 @@ def train_gan(
 ) -> dict[str, Any]:
     """Trains generator and critic until ``settings.num_iterations``, from the last checkpoint on.
 
-    Writes ``generator.keras`` and ``critic.keras`` into the run folder, and TensorBoard summaries.
+    Writes ``generator.keras`` and ``critic.keras`` into the run folder, those with the best score
+    into its folder ``best``, and TensorBoard summaries.
 
     Args:
         settings: See `GanSettings`.
@@ -72,7 +74,10 @@ def train_gan(
         watcher = GanWatcher(settings, records, trainer.generator, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)
-        metrics = _train(settings, records, trainer, cluster, interruption, checkpoints, watcher)
+        best = BestNetworks(run.folder / "best", lambda place: export(trainer, settings, place))
+        metrics = _train(
+            settings, records, trainer, cluster, interruption, checkpoints, watcher, best
+        )
     export(trainer, settings, run.folder)
     return metrics
 
@@ -93,8 +98,9 @@ def _train(
     interruption: Interruption,
     checkpoints: Checkpoints | None = None,
     watcher: GanWatcher | None = None,
+    best: BestNetworks | None = None,
 ) -> dict[str, Any]:
-    """The loop. Only the chief has checkpoints and a watcher; the others follow its state."""
+    """The loop. Only the chief has the last three; the others follow its state."""
     step = checkpoints.step if checkpoints else tf.Variable(0, dtype=tf.int64, trainable=False)
     iteration = _follow_chief(cluster, trainer, step)
     metrics: dict[str, float] = {}
@@ -116,7 +122,9 @@ def _train(
             is_last = iteration == settings.num_iterations
             stops = cluster.any_wishes(interruption.signal is not None)
             if watcher:
-                metrics.update(watcher.look(iteration, losses, is_last or stops, is_last))
+                metrics.update(seen := watcher.look(iteration, losses, is_last or stops, is_last))
+                if best and "frechet_distance" in seen:
+                    best.offer(iteration, seen["frechet_distance"])
             due = iteration % settings.checkpoint_every == 0 or is_last or stops
             if checkpoints and watcher and due:
                 checkpoints.save(iteration)

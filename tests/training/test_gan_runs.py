@@ -16,8 +16,10 @@ from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.data.records import open_records
 from svdam.models.classifier import build_svdnet
+from svdam.training import gan
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.gan import train_gan
+from svdam.training.gan_watching import GanWatcher
 from svdam.training.settings import GanSettings
 
 FLAGS = ("--num_iterations=24", "--checkpoint_every=1")
@@ -126,6 +128,32 @@ def run_here(records, tmp_path, classifier=None, **settings):
     settings = GanSettings(output=str(tmp_path / "gan"), records=str(records), **settings)
     with start_run(settings.output, "train_gan", settings) as run:
         return train_gan(settings, open_records(records), run, classifier)
+
+
+def test_the_networks_with_the_best_score_are_kept(records, tmp_path):
+    """With scores that are given; also over a stop between them."""
+    scores = iter([7.0, 3.0, 5.0, 3.0])  # At iterations 1 to 4.
+    seen = {}
+
+    class Scored(GanWatcher):
+        def samples(self, iteration):
+            if not iteration:
+                return {}
+            seen[iteration] = self._generate(self._latents[:2]).numpy()
+            return {"frechet_distance": next(scores)}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gan, "GanWatcher", Scored)
+        run_here(records, tmp_path, num_iterations=2, samples_every=1)  # Then goes on.
+        run_here(records, tmp_path, num_iterations=4, samples_every=1)
+    kept = tmp_path / "gan/best"
+    assert json.loads((kept / "score.json").read_text()) == {
+        "iteration": 2, "frechet_distance": 3.0
+    }  # fmt: skip
+    generator = keras.saving.load_model(kept / "generator.keras")
+    latents = np.random.RandomState(0).normal(size=(2, 128)).astype(np.float32)
+    np.testing.assert_allclose(generator(latents), seen[2], atol=1e-5)
+    assert np.abs(seen[2] - seen[4]).max() > 1e-3
 
 
 def test_a_loss_that_explodes_stops_the_run_and_is_named(records, tmp_path):
