@@ -5,8 +5,19 @@ from pathlib import Path
 import pytest
 from small_corpora import SPLITS, write_jamendo
 
+from svdam.core.validation import InputError
 from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
+from svdam.data.tensorflow_io import load_tensorflow_io
+
+
+@pytest.fixture
+def tensorflow_io():
+    """The module; tests that need it are skipped where it does not load."""
+    try:
+        return load_tensorflow_io("test")
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

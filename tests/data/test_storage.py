@@ -102,6 +102,7 @@ def test_paths_and_web_addresses_are_joined():
     assert storage.join("x", "y") == os.path.join("x", "y")
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_unknown_kinds_of_storage_are_refused():
     with pytest.raises(InputError, match=r"foo://: no such kind of storage; known are .*s3"):
         storage.exists("foo://bucket/x")
@@ -150,6 +151,7 @@ def web(corpus):
         yield address
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_web_servers_that_know_no_range(tmp_path):
     content = random.Random(0).randbytes(2_000_000)  # More than tensorflow-io asks for at once.
     (tmp_path / "a.bin").write_bytes(content)
@@ -167,6 +169,7 @@ def test_web_servers_that_know_no_range(tmp_path):
         assert found == content[1_500_000:1_501_000]
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_songs_of_remote_records_are_fetched_once(records, records_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SVDAM_CACHE", str(tmp_path))
 
@@ -194,6 +197,7 @@ def test_songs_of_remote_records_are_fetched_once(records, records_folder, tmp_p
         assert server.requests > before
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_without_room_for_copies_excerpts_are_read_remotely(
     records, records_folder, tmp_path, monkeypatch, capsys
 ):
@@ -207,6 +211,7 @@ def test_without_room_for_copies_excerpts_are_read_remotely(
     assert capsys.readouterr().err.count("warning: ") == 1
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_audio_is_read_over_http(web, records, tmp_path):
     options = dict(output=str(tmp_path), dataset="jamendo", data_dir=web)
     prepare_data(PrepareSettings(**options, shard_megabytes=0.1, num_workers=1))
@@ -253,6 +258,7 @@ def bucket(monkeypatch):
         server.wait()
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_records_are_written_to_s3_and_read_from_there(bucket, corpus, records, tmp_path):
     # A process of its own: tensorflow-io's S3 client aborts when its process ends normally.
     script = f"""

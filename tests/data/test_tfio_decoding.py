@@ -16,13 +16,7 @@ from svdam.data.songs import SongTask
 from svdam.data.tfio_decoding import tfio_blocks
 
 
-def _require_tensorflow_io():
-    try:
-        loading.load_tensorflow_io("test")
-    except InputError as error:
-        pytest.skip(str(error))
-
-
+@pytest.mark.usefixtures("tensorflow_io")
 @pytest.mark.parametrize(
     ("suffix", "subtype", "rate"),
     [
@@ -38,7 +32,6 @@ def _require_tensorflow_io():
     ],
 )
 def test_gives_the_samples_of_the_usual_decoder(tmp_path, suffix, subtype, rate):
-    _require_tensorflow_io()
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(encoded(suffix, sound(rate, channels=2), rate, subtype))
     found = np.concatenate(list(tfio_blocks(path)))
@@ -46,6 +39,7 @@ def test_gives_the_samples_of_the_usual_decoder(tmp_path, suffix, subtype, rate)
     np.testing.assert_allclose(found, load_audio(path), atol=2e-5)
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -59,16 +53,15 @@ def test_gives_the_samples_of_the_usual_decoder(tmp_path, suffix, subtype, rate)
     ],
 )
 def test_what_it_would_not_survive_or_get_wrong_is_refused(tmp_path, name, content, message):
-    _require_tensorflow_io()
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         list(tfio_blocks(path))
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_prepares_records_of_its_own(tmp_path):
     """They agree with the usual ones, and are not taken for them."""
-    _require_tensorflow_io()
     (tmp_path / "music").mkdir()
     (tmp_path / "music/a.ogg").write_bytes(encoded("ogg"))
     (tmp_path / "music/b.flac").write_bytes(encoded("flac")[:9000])
@@ -85,9 +78,9 @@ def test_prepares_records_of_its_own(tmp_path):
     assert other.songs()[0].fingerprint != usual.songs()[0].fingerprint
 
 
+@pytest.mark.usefixtures("tensorflow_io")
 def test_damaged_files_cost_themselves_alone(tmp_path):
     """Empty files, and streams with flipped bits; one keeps its decoder busy for ever."""
-    _require_tensorflow_io()
     suffixes = (".wav", ".flac", ".ogg", ".mp3")
     chosen = {
         name: content
