@@ -30,7 +30,7 @@ SEARCH = dict(
 
 def start(program, settings, cluster=None, index=0):
     """A process of maximize_activation."""
-    environment = dict(os.environ)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # svdam need not be installed.
     environment.pop("TF_CONFIG", None)
     if cluster:
         task = {"type": "worker", "index": index}
