@@ -22,8 +22,9 @@ def number(value: float | None, digits: int = 2) -> str:
         return NO_VALUE
     if value in (float("inf"), float("-inf")):
         return "∞" if value > 0 else f"{MINUS}∞"
-    large = abs(value) >= 1e5
-    return (f"{value:.3g}" if large else f"{value:.{digits}f}").replace("-", MINUS)
+    places = digits if abs(value) < 1e4 else 0
+    shown = f"{value:.{places}f}" if abs(value) < 1e7 else f"{value:.3g}"
+    return shown.replace("-", MINUS)
 
 
 def percent(value: float | None, digits: int = 0) -> str:

@@ -224,6 +224,8 @@ def test_axes_of_the_small_spectrograms(axes):
         (None, "\N{EN DASH}"),
         (float("nan"), "\N{EN DASH}"),
         (float("inf"), "∞"),
+        (1557.733, "1557.73"),
+        (-23009.74, "\N{MINUS SIGN}23010"),
         (3e7, "3e+07"),
     ],
 )
