@@ -26,6 +26,7 @@ import numpy as np
 from scipy.signal import lfilter, resample_poly
 
 from svdam.audio import arrangement, composition, effects, phonetics
+from svdam.audio.ogg import with_serial_number
 from svdam.core.files import atomic_path, atomic_write, read_json, write_json
 from svdam.core.interruption import end_with_parent
 from svdam.core.progress import progress
@@ -366,6 +367,8 @@ def write_audio(path: str | os.PathLike, song: Song) -> None:
         soundfile.write(
             temporary, song.samples, song.sample_rate, format=container, subtype=subtype
         )
+        if container == "OGG":  # The same song is the same file.
+            temporary.write_bytes(with_serial_number(temporary.read_bytes()))
 
 
 def _render_file(folder: Path, settings: CorpusSettings, file: SongFile) -> None:
