@@ -2,6 +2,7 @@
 
     python tools/kill_runs.py --kills=20
     python tools/kill_runs.py --kills=3 --stages=gan,report --seed=5
+    python tools/kill_runs.py --kills=3 --world=/tmp/world      made once, and taken again
 
 A command is killed with SIGKILL, which no program can answer; half of the moments are spread over
 its whole duration, half over the time in which it writes. It is started again by the same command
@@ -171,7 +172,7 @@ def try_stage(stage: Stage, kills: int, rng: random.Random) -> Outcome:
 
 
 def prepare(world: Path, stages: list[str]) -> None:
-    """Makes the corpus and what the stages read, with small settings."""
+    """Makes the corpus and what the stages read, with small settings, unless they are there."""
     make_corpus(world)
     needed = {
         "data": [],
@@ -183,10 +184,13 @@ def prepare(world: Path, stages: list[str]) -> None:
     }
     wanted = {name for stage in stages for name in needed[stage]}
     for name in [name for name in STAGES if name in wanted]:
-        line = [sys.executable, "-m", *arguments(name)]
-        subprocess.run(line, cwd=world, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    for name in wanted:  # Those under test have folders of their own names.
-        shutil.copytree(world / "runs" / name, world / "made" / name)
+        made = world / "made" / name  # Those under test have folders of the same names.
+        if not made.exists():
+            line = [sys.executable, "-m", *arguments(name)]
+            subprocess.run(line, cwd=world, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+            shutil.copytree(world / "runs" / name, made)
+        shutil.rmtree(world / "runs" / name, ignore_errors=True)
+        shutil.copytree(made, world / "runs" / name)
 
 
 def main() -> None:
@@ -195,10 +199,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="of each stage")
     parser.add_argument("--stages", default=",".join(KILLED), help=f"of {', '.join(KILLED)}")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--world", type=Path, help="folder to keep what the stages read in")
     options = parser.parse_args()
     stages, failed = options.stages.split(","), False
     with tempfile.TemporaryDirectory() as folder:
-        world = Path(folder)
+        world = (options.world or Path(folder)).resolve()
         prepare(world, stages)
         for name in stages:
             stage = Stage(name, world, MORE.get(name, []))
