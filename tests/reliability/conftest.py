@@ -29,7 +29,7 @@ runpy.run_path({tools!r} + "/small_world.py", run_name="__main__")
 """
 
 
-WORLD_SECS = 1200
+WORLD_SECS = 1800
 """Time that the first test of the worlds may take, on a machine that does much else."""
 
 

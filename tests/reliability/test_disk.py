@@ -1,15 +1,18 @@
 """Disks that are full or read-only: one clear line, nothing lost, and the run goes on.
 
 A real file system of some kilobytes takes the place of the output folder, which needs root; the
-tests are skipped where it cannot be mounted.
+tests are skipped where it cannot be mounted. ``SVDAM_ALL_STAGES=1`` tries every stage.
 """
 
 import os
+import shutil
 import subprocess
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_world
 import soundfile
 
 from svdam.core.commands import explanation
@@ -17,6 +20,10 @@ from svdam.core.files import atomic_write, write_json
 from svdam.core.runs import locked_folder
 from svdam.core.validation import InputError
 from svdam.data.preparation import PrepareSettings, prepare_data
+
+ALL = os.environ.get("SVDAM_ALL_STAGES")
+STAGES = list(small_world.STAGES) if ALL else ["data", "classifier"]
+SHARES = (0.1, 0.35, 0.6, 0.9) if ALL else (0.5,)
 
 
 def write_tone(path):
@@ -75,6 +82,38 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, disk):
     assert os.listdir(tmp_path / "small") == ["a.json"]
     assert (tmp_path / "small/a.json").read_text() == '{\n  "old": 1\n}\n'
     assert "the disk is full; make room, the same command then goes on" in explanation(caught.value)
+
+
+def message_of(stage: str) -> str:
+    """The one line with which a stage ends."""
+    with warnings.catch_warnings(), pytest.raises(Exception) as caught:
+        warnings.simplefilter("ignore")
+        small_world.run_here(small_world.arguments(stage))
+    error = caught.value
+    message = str(error) if isinstance(error, InputError) else explanation(error)
+    assert message and "\n" not in message, repr(error)
+    return message
+
+
+def size_of(folder: Path) -> int:
+    return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_fills_up_in_the_middle(world, worlds, disk, stage, share):
+    output = world / "runs" / stage
+    whole = size_of(output)
+    shutil.rmtree(output)
+    full = disk(output)
+    full.mount(round(whole * share))
+    message = message_of(stage)
+    assert "disk is full" in message or "no space left" in message.lower()
+    assert not (output / "complete.json").exists()
+    full.remount(f"size={10 * whole + (100 << 20)}")
+    small_world.run_here(small_world.arguments(stage))
+    expected = small_world.contents(worlds[0].folder / "runs" / stage)
+    assert small_world.differences(output, expected) == []
 
 
 def test_a_read_only_disk_names_the_flag(tmp_path, disk):
