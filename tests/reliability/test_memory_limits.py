@@ -17,11 +17,11 @@ finally:
 
 
 def peak_gib(folder: Path, max_memory: float) -> float:
-    """Peak memory of a search of 64 latents in the networks that ship."""
+    """Peak memory of a search of 120 latents in the networks that ship."""
     flags = [
         f"--output={folder / str(max_memory)}",
         f"--max_memory={max_memory}",
-        "--seeds=0-63",
+        "--seeds=0-119",
         "--num_steps=2",
         "--learning_rates=0.01",
         "--prior_weights=0.01",
@@ -38,6 +38,6 @@ def peak_gib(folder: Path, max_memory: float) -> float:
 
 
 def test_a_search_stays_within_max_memory(tmp_path):
-    peaks = {limit: peak_gib(tmp_path, limit) for limit in (1.2, 1.7)}
+    peaks = {limit: peak_gib(tmp_path, limit) for limit in (1.2, 3.0)}
     assert all(peak < limit for limit, peak in peaks.items()), peaks
-    assert peaks[1.7] > peaks[1.2] + 0.1, "the limit decides how much is done at once"
+    assert peaks[3.0] > peaks[1.2] + 0.2, "the limit decides how much is done at once"
