@@ -26,7 +26,7 @@ def with_serial_number(content: bytes, number: int = 0) -> bytes:
         end = body + sum(pages[lengths:body])
         pages[start + 14 : start + 18] = number.to_bytes(4, "little")
         pages[start + 22 : start + 26] = bytes(4)  # The checksum counts as 0 in itself.
-        pages[start + 22 : start + 26] = _checksum(pages[start:end]).to_bytes(4, "little")
+        pages[start + 22 : start + 26] = _checksum(bytes(pages[start:end])).to_bytes(4, "little")
         start = end
     return bytes(pages)
 
