@@ -18,6 +18,7 @@ from svdam.data.records import Records
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
 from svdam.models.loading import take_weights
+from svdam.models.memory import activation_bytes, require_batch_fits
 from svdam.models.saving import save_model
 from svdam.training.best_networks import BestNetworks
 from svdam.training.checkpoints import Checkpoints
@@ -25,6 +26,8 @@ from svdam.training.cluster import Cluster
 from svdam.training.gan_watching import GanWatcher
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
+
+_ACTIVATIONS = 6  # Memory of an iteration, in those of a forward pass of both networks; measured.
 
 
 def train_gan(
@@ -50,13 +53,16 @@ def train_gan(
         The last losses and score.
 
     Raises:
-        InputError: If a loss is not finite, naming it; the last checkpoint stays as it was.
+        InputError: If a batch does not fit into memory; or if a loss is not finite, naming it: the
+            last checkpoint stays as it was.
         KeyboardInterrupt: After SIGINT or SIGTERM, once the state is saved.
         WorkerLostError: If another process is gone.
     """
     cluster = Cluster(strategy)
     cluster.require_equal_shares(settings.batch_size)
     trainer = _build_trainer(settings, cluster)
+    networks = activation_bytes(trainer.generator) + activation_bytes(trainer.critic)
+    require_batch_fits(settings.batch_size, _ACTIVATIONS * networks)
     if settings.initial and run is not None:
         take_weights(settings.initial, trainer.generator, trainer.critic)
     if run is None:

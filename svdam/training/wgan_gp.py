@@ -15,11 +15,8 @@ import keras
 import tensorflow as tf
 
 from svdam.core.config import LATENT_SIZE
-from svdam.models.memory import activation_bytes, require_batch_fits
 from svdam.training.cpu_form import cpu_form
 from svdam.training.settings import GanSettings
-
-_ACTIVATIONS = 6  # Memory of an iteration, in those of a forward pass of both networks; measured.
 
 
 def wasserstein_estimate(real_scores: tf.Tensor, fake_scores: tf.Tensor) -> tf.Tensor:
@@ -87,12 +84,7 @@ class GanTrainer:
             critic: From excerpts to scores.
             use_cpu_form: Whether to compute convolutions as suits a CPU (see `cpu_form`); if there
                 is no GPU by default.
-
-        Raises:
-            InputError: If a batch does not fit into memory.
         """
-        networks = activation_bytes(generator) + activation_bytes(critic)
-        require_batch_fits(settings.batch_size, _ACTIVATIONS * networks)
         self.generator, self.critic = generator, critic
         self.strategy = tf.distribute.get_strategy()
         self._settings = settings
