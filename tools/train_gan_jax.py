@@ -4,9 +4,9 @@
 
 The same Keras models under Keras's JAX backend, the same objective, the same clips in the same
 order as ``python -m svdam.train_gan``, whose flags it takes; latents and interpolates come from
-JAX's generator instead of TensorFlow's. It needs jax, keras, numpy, h5py, absl-py and tqdm, and
-writes the same ``generator.keras`` and ``critic.keras``. Stopped and started again with the same
-command it goes on where it was. No TensorBoard: the losses go into ``losses.jsonl``.
+JAX's generator instead of TensorFlow's. It needs jax, keras, numpy, h5py, absl-py, google-crc32c
+and tqdm, and writes the same ``generator.keras`` and ``critic.keras``. Stopped and started again
+with the same command it goes on where it was. No TensorBoard: the losses go into ``losses.jsonl``.
 
 ``python tools/train_gan_jax.py --check=FILE.npz`` computes one critic and one generator step from
 the arrays in a file, and writes what they led to beside it; a test compares that with TensorFlow.
@@ -46,10 +46,11 @@ _STATE = "jax_state.npz"
 
 
 class State(NamedTuple):
-    """Weights of both networks and the variables of both optimisers, as lists of arrays."""
+    """Weights of the networks and the variables of both optimisers, as lists of arrays."""
 
     generator: list
     critic: list
+    averaged: list
     generator_optimizer: list
     critic_optimizer: list
 
@@ -66,10 +67,8 @@ class JaxTrainer:
         if settings.initial:
             take_weights(settings.initial, self.generator, self.critic)
         self._optimizers = [
-            keras.optimizers.Adam(
-                settings.learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2
-            )
-            for _ in range(2)
+            keras.optimizers.Adam(rate, beta_1=settings.beta_1, beta_2=settings.beta_2)
+            for rate in settings.learning_rates
         ]
         for optimizer, model in zip(self._optimizers, (self.generator, self.critic), strict=True):
             optimizer.build(model.trainable_variables)
@@ -79,7 +78,7 @@ class JaxTrainer:
 
     def state(self) -> State:
         """The state that the networks hold."""
-        parts = (self.generator, self.critic, *self._optimizers)
+        parts = (self.generator, self.critic, self.generator, *self._optimizers)
         return State(*([variable.value for variable in part.variables] for part in parts))
 
     def _scores(self, weights: list, clips: jax.Array) -> jax.Array:
@@ -151,7 +150,12 @@ class JaxTrainer:
             )
         latents = jax.random.fold_in(key, self._settings.critic_steps)
         state, more = self._generator_step(state, jax.random.normal(latents, shape))
-        return state, {**losses, **more}
+        momentum = jnp.minimum(self._settings.ema_momentum, iteration / (iteration + 9))
+        averaged = [
+            momentum * old + (1 - momentum) * new
+            for old, new in zip(state.averaged, state.generator, strict=True)
+        ]
+        return state._replace(averaged=averaged), {**losses, **more}
 
 
 def train(settings: GanSettings, folder: Path, clips: Any) -> dict[str, float]:
@@ -199,7 +203,7 @@ def export(trainer: JaxTrainer, settings: GanSettings, state: State, folder: Pat
     """Writes both networks as float32 ``.keras`` files."""
     keras.mixed_precision.set_dtype_policy("float32")
     for model, weights in (
-        (build_generator(settings.preset), state.generator),
+        (build_generator(settings.preset), state.averaged),
         (build_critic(), state.critic),
     ):
         model.set_weights([np.asarray(array) for array in weights])

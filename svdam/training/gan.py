@@ -60,11 +60,9 @@ def train_gan(
     """
     cluster = Cluster(strategy)
     cluster.require_equal_shares(settings.batch_size)
-    trainer = _build_trainer(settings, cluster)
+    trainer = _build_trainer(settings, cluster, settings.initial if run is not None else None)
     networks = activation_bytes(trainer.generator) + activation_bytes(trainer.critic)
     require_batch_fits(settings.batch_size, _ACTIVATIONS * networks)
-    if settings.initial and run is not None:
-        take_weights(settings.initial, trainer.generator, trainer.critic)
     if run is None:
         with Interruption() as interruption:
             return _train(settings, records, trainer, cluster, interruption)
@@ -77,7 +75,7 @@ def train_gan(
         export(trainer, settings, run.folder)
         return {"iterations": iteration}
     with Interruption() as interruption, Summaries(run.folder) as summaries:
-        watcher = GanWatcher(settings, records, trainer.generator, summaries, classifier)
+        watcher = GanWatcher(settings, records, trainer.averaged, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)
         best = BestNetworks(run.folder / "best", lambda place: export(trainer, settings, place))
@@ -89,9 +87,12 @@ def train_gan(
 
 
 def export(trainer: GanTrainer, settings: GanSettings, folder: Path) -> None:
-    """Writes both networks as float32 ``.keras`` files, whatever precision they were trained in."""
+    """Writes both networks as float32 ``.keras`` files, whatever precision they were trained in.
+
+    The generator's weights are the moving average.
+    """
     generator, critic = _build_networks(settings, "float32")
-    for model, trained in ((generator, trainer.generator), (critic, trainer.critic)):
+    for model, trained in ((generator, trainer.averaged), (critic, trainer.critic)):
         model.set_weights(trained.get_weights())
         save_model(model, folder / f"{model.name}.keras")
 
@@ -153,6 +154,7 @@ def _checkpoints(folder: Path, settings: GanSettings, trainer: GanTrainer) -> Ch
         folder / "checkpoints",
         settings.keep_checkpoints,
         generator=trainer.generator,
+        averaged=trainer.averaged,
         critic=trainer.critic,
         generator_optimizer=trainer.generator_optimizer,
         critic_optimizer=trainer.critic_optimizer,
@@ -168,10 +170,13 @@ def _build_networks(settings: GanSettings, precision: str) -> tuple[keras.Model,
         keras.mixed_precision.set_dtype_policy(before)
 
 
-def _build_trainer(settings: GanSettings, cluster: Cluster) -> GanTrainer:
+def _build_trainer(settings: GanSettings, cluster: Cluster, initial: str | None) -> GanTrainer:
     keras.utils.set_random_seed(settings.seed)
     with cluster.strategy.scope():
-        return GanTrainer(settings, *_build_networks(settings, settings.precision))
+        generator, critic = _build_networks(settings, settings.precision)
+        if initial:
+            take_weights(initial, generator, critic)
+        return GanTrainer(settings, generator, critic)
 
 
 def _batches(settings: GanSettings, records: Records, start: int) -> tf.data.Dataset:

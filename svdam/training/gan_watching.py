@@ -34,7 +34,7 @@ class GanWatcher:
         Args:
             settings: See `GanSettings`.
             records: Real songs.
-            generator: The network that is trained.
+            generator: The network to sample from.
             summaries: Where everything is written.
             classifier: SVDNet for the score; None for no score.
         """

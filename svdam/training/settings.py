@@ -64,9 +64,19 @@ class GanSettings(Settings):
     critic_steps: int = setting(5, "Critic steps to a generator step.", minimum=1)
     batch_size: int = setting(16, "Clips of a step.", minimum=1)
     learning_rate: float = setting(1e-4, "Adam's learning rate, of both networks.", above=0)
+    critic_learning_rate: float | None = setting(
+        None, "Adam's learning rate of the critic; that of the generator if empty.", above=0
+    )
     beta_1: float = setting(0.5, "Adam's beta 1.", minimum=0, maximum=0.9999)
     beta_2: float = setting(0.9, "Adam's beta 2.", minimum=0, maximum=0.99999)
     gradient_penalty: float = setting(10.0, "Weight of the gradient penalty.", minimum=0)
+    ema_momentum: float = setting(
+        0.0,
+        "Of the moving average of the generator's weights, which is what is shown, scored and "
+        "written; at 0, as in the paper, these are the weights themselves.",
+        minimum=0,
+        maximum=0.99999,
+    )
     preset: str = setting("paper", "Generator: kernels of Table 1.", choices=GENERATOR_PRESETS)
     clip_spacing: int | None = setting(
         None, "Frames from one clip's start to the next; back to back if empty.", minimum=1
@@ -102,6 +112,11 @@ class GanSettings(Settings):
         500, "Iterations between sample sheets, sounds and scores.", minimum=1, identity=False
     )
     allow_unsafe_model: bool = unsafe_model_setting()
+
+    @property
+    def learning_rates(self) -> tuple[float, float]:
+        """Of the generator and of the critic (two time scales: Heusel et al., 2017)."""
+        return self.learning_rate, self.critic_learning_rate or self.learning_rate
 
     def validate(self) -> None:
         """Refuses two ways of cutting clips at once."""

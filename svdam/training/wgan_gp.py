@@ -58,12 +58,22 @@ def generator_loss(fake_scores: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_mean(fake_scores)
 
 
+def ema_momentum(momentum: float, iteration: tf.Tensor) -> tf.Tensor:
+    """Momentum of the moving average after an iteration: at first less, or it would never forget.
+
+    Until ``momentum`` is reached, the average is one over about the last tenth of all iterations.
+    """
+    return tf.minimum(momentum, iteration / (iteration + 9))
+
+
 class GanTrainer:
     """Both networks, their optimisers, and one training iteration.
 
     Attributes:
         generator: The generator; Keras's own layers, to save and to sample from.
         critic: The critic.
+        averaged: The generator with the moving average of its weights (Yazici et al., 2019), which
+            is steadier than the generator; the same weights at a momentum of 0.
         generator_optimizer: Adam.
         critic_optimizer: Adam.
         strategy: The distribution strategy under whose scope the trainer was made.
@@ -86,6 +96,8 @@ class GanTrainer:
                 is no GPU by default.
         """
         self.generator, self.critic = generator, critic
+        self.averaged = keras.models.clone_model(generator)
+        self.averaged.set_weights(generator.get_weights())
         self.strategy = tf.distribute.get_strategy()
         self._settings = settings
         if use_cpu_form is None:
@@ -93,10 +105,8 @@ class GanTrainer:
         form = cpu_form if use_cpu_form else lambda model: model
         self._generate, self._criticise = form(generator), form(critic)
         self.generator_optimizer, self.critic_optimizer = (
-            keras.optimizers.Adam(
-                settings.learning_rate, beta_1=settings.beta_1, beta_2=settings.beta_2
-            )
-            for _ in range(2)
+            keras.optimizers.Adam(rate, beta_1=settings.beta_1, beta_2=settings.beta_2)
+            for rate in settings.learning_rates
         )
         self.generator_optimizer.build(generator.trainable_variables)
         self.critic_optimizer.build(critic.trainable_variables)
@@ -104,7 +114,8 @@ class GanTrainer:
     @property
     def variables(self) -> list[tf.Variable]:
         """All that makes up the state."""
-        parts = (self.generator, self.critic, self.generator_optimizer, self.critic_optimizer)
+        networks = (self.generator, self.critic, self.averaged)
+        parts = (*networks, self.generator_optimizer, self.critic_optimizer)
         return [variable.value for part in parts for variable in part.variables]
 
     @tf.function
@@ -123,7 +134,9 @@ class GanTrainer:
         for step in tf.range(1, self._settings.critic_steps):
             critic_metrics = self._on_all_devices(self._critic_step, clips[step], _fold(base, step))
         seed = _fold(base, self._settings.critic_steps)
-        return {**critic_metrics, **self._on_all_devices(self._generator_step, seed)}
+        generator_metrics = self._on_all_devices(self._generator_step, seed)
+        self._update_average(iteration)
+        return {**critic_metrics, **generator_metrics}
 
     def _on_all_devices(self, step: Callable, *arguments: tf.Tensor) -> dict[str, tf.Tensor]:
         """Runs a step on each device; its results are the same on all."""
@@ -169,6 +182,17 @@ class GanTrainer:
             "output_minimum": tf.reduce_min(_from_all_devices(tf.reduce_min(fake))),
             "output_maximum": tf.reduce_max(_from_all_devices(tf.reduce_max(fake))),
         }
+
+    def _update_average(self, iteration: tf.Tensor) -> None:
+        momentum = ema_momentum(self._settings.ema_momentum, tf.cast(iteration, tf.float32))
+        for average, variable in zip(
+            self.averaged.variables, self.generator.variables, strict=True
+        ):
+            self.strategy.extended.update(
+                average.value,
+                lambda old, new: old.assign(momentum * old + (1 - momentum) * new),
+                args=(variable.value,),
+            )
 
     def _latents(self, seed: tf.Tensor) -> tf.Tensor:
         shape = (self._settings.batch_size, LATENT_SIZE)

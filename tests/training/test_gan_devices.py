@@ -4,9 +4,11 @@ import json
 import socket
 import time
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from gan_commands import finish, make_records, start
+from keras.saving import load_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 # A low rate: on these few clips the losses grow a hundredfold with the default one, and rounding
@@ -17,6 +19,7 @@ FLAGS = (
     "--checkpoint_every=4",
     "--critic_steps=1",
     "--learning_rate=3e-5",
+    "--ema_momentum=0.9",
 )
 LOSSES = ("wasserstein_estimate", "gradient_penalty", "critic_loss", "generator_loss")
 # The command, after the processor was split in two.
@@ -37,11 +40,11 @@ def records(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(records, tmp_path_factory):
-    """The losses of one device."""
+    """The run folder of one device."""
     folder = tmp_path_factory.mktemp("alone") / "gan"
     status, output = finish(start(records, folder, *FLAGS))
     assert status == 0, output
-    return losses(folder)
+    return folder
 
 
 def losses(folder):
@@ -54,8 +57,17 @@ def losses(folder):
     }
 
 
-def assert_same_losses(folder, expected):
-    found = losses(folder)
+def assert_same_average(folder, alone):
+    """But for single weights whose gradient is near 0; they moved by some 1e-4."""
+    found, expected = (
+        np.concatenate([array.ravel() for array in load_model(f / "generator.keras").get_weights()])
+        for f in (folder, alone)
+    )
+    assert np.mean(np.abs(found - expected)) < 2e-6
+
+
+def assert_same_losses(folder, alone):
+    found, expected = losses(folder), losses(alone)
     assert {step for _, step in expected} == set(range(1, 21))
     assert found.keys() == expected.keys()
     for (name, step), value in found.items():
@@ -74,6 +86,7 @@ def test_mirrored_has_the_losses_of_one_device(records, alone, tmp_path):
     status, output = finish(process)
     assert status == 0, output
     assert_same_losses(tmp_path / "gan", alone)
+    assert_same_average(tmp_path / "gan", alone)
 
 
 def free_ports(number):
@@ -115,6 +128,7 @@ def test_workers_have_the_losses_of_one_device_and_a_killed_one_comes_back(
             process.kill()
             process.communicate()
     assert_same_losses(tmp_path / "gan", alone)
+    assert_same_average(tmp_path / "gan", alone)
 
 
 def test_a_cluster_without_a_place_in_it_is_refused(records, tmp_path):

@@ -10,6 +10,7 @@ from svdam.models.generator import build_generator
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import (
     GanTrainer,
+    ema_momentum,
     generator_loss,
     gradient_penalty,
     wasserstein_estimate,
@@ -100,7 +101,9 @@ def test_signs():
 def trained():
     """Both networks and their weights before and after one iteration of two critic steps."""
     keras.utils.set_random_seed(0)
-    settings = GanSettings(critic_steps=2, batch_size=2, seed=5)
+    settings = GanSettings(
+        critic_steps=2, batch_size=2, seed=5, critic_learning_rate=3e-4, ema_momentum=0.9
+    )
     trainer = GanTrainer(settings, build_generator("square"), build_critic())
     before = [w.copy() for w in trainer.critic.get_weights() + trainer.generator.get_weights()]
     real = tf.random.stateless_normal((2, 2, 115, 80, 1), (1, 1))
@@ -116,8 +119,8 @@ def test_an_iteration_equals_its_equations(trained):
     critic.set_weights(before[:count])
     generator.set_weights(before[count:])
     optimizers = [
-        keras.optimizers.Adam(1e-4, beta_1=settings.beta_1, beta_2=settings.beta_2)
-        for _ in range(2)
+        keras.optimizers.Adam(rate, beta_1=settings.beta_1, beta_2=settings.beta_2)
+        for rate in (3e-4, 1e-4)
     ]
 
     def fold(seed, number):
@@ -157,7 +160,30 @@ def test_the_generator_step_leaves_the_critic_alone_and_each_step_moves(trained)
     assert min(moved) > 0
     # Adam moves a weight by about its rate: two steps for the critic, one for the generator.
     count = len(trainer.critic.weights)
-    assert max(moved[:count]) < 2.5e-4 and max(moved[count:]) < 1.1e-4
+    assert 3.3e-4 < max(moved[:count]) < 7.5e-4 and max(moved[count:]) < 1.1e-4
+
+
+def test_the_average_follows_the_generator(trained):
+    """After iteration 7 by 9 parts of 16; later by the momentum."""
+    _, trainer, before, _, _ = trained
+    count = len(trainer.critic.weights)
+    weights = (trainer.averaged.get_weights(), before[count:], trainer.generator.get_weights())
+    for average, old, new in zip(*weights, strict=True):
+        np.testing.assert_allclose(average, old * 7 / 16 + new * 9 / 16, rtol=1e-5, atol=1e-8)
+    assert float(ema_momentum(0.9, tf.constant(1000.0))) == pytest.approx(0.9)
+
+
+def test_without_momentum_the_average_is_the_generator(trained):
+    _, _, _, real, _ = trained
+    keras.utils.set_random_seed(1)
+    settings = GanSettings(critic_steps=1, batch_size=2)
+    plain = GanTrainer(settings, build_generator("square"), build_critic())
+    for iteration in (0, 5):
+        plain.iterate(real[:1], tf.constant(iteration, tf.int64))
+        for found, expected in zip(
+            plain.averaged.get_weights(), plain.generator.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_iterations_repeat_from_their_number_alone(trained):
