@@ -7,6 +7,7 @@ checkpoint before is taken.
 """
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -40,8 +41,9 @@ class Checkpoints:
         self.before_save: Callable[[], None] = lambda: None
         logging.getLogger("absl").setLevel(logging.WARNING)  # Or each save logs a line.
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._results = tf.Variable("{}", trainable=False)
         self._folder = Path(folder)
-        self._checkpoint = tf.train.Checkpoint(step=self.step, **objects)
+        self._checkpoint = tf.train.Checkpoint(step=self.step, results=self._results, **objects)
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(self._folder), max_to_keep=keep
         )
@@ -71,10 +73,21 @@ class Checkpoints:
             )
         return 0
 
-    def save(self, step: int) -> None:
-        """Writes the state after ``step`` steps."""
+    @property
+    def results(self) -> dict[str, Any]:
+        """What was saved with the state that was restored; nothing if there was none."""
+        return json.loads(self._results.numpy())
+
+    def save(self, step: int, results: dict[str, Any] | None = None) -> None:
+        """Writes the state after ``step`` steps.
+
+        Args:
+            step: How many steps were done.
+            results: JSON-ready figures of this state, which are not computed again.
+        """
         self.before_save()
         self.step.assign(step)
+        self._results.assign(json.dumps(results or {}))
         self._manager.save(checkpoint_number=step)
         self._sweep()
 

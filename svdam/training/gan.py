@@ -73,7 +73,7 @@ def train_gan(
         if not iteration:
             raise InputError(f"--export: {run.folder} holds no checkpoint yet; train first")
         export(trainer, settings, run.folder)
-        return {"iterations": iteration}
+        return {"iterations": iteration, **checkpoints.results}
     with Interruption() as interruption, Summaries(run.folder) as summaries:
         watcher = GanWatcher(settings, records, trainer.averaged, summaries, classifier)
         if iteration == 0:
@@ -110,7 +110,7 @@ def _train(
     """The loop. Only the chief has the last three; the others follow its state."""
     step = checkpoints.step if checkpoints else tf.Variable(0, dtype=tf.int64, trainable=False)
     iteration = _follow_chief(cluster, trainer, step)
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = checkpoints.results if checkpoints else {}
     if watcher and iteration == 0:
         metrics.update(watcher.samples(0))
     with (
@@ -134,7 +134,7 @@ def _train(
                     best.offer(iteration, seen["frechet_distance"])
             due = iteration % settings.checkpoint_every == 0 or is_last or stops
             if checkpoints and watcher and due:
-                checkpoints.save(iteration)
+                checkpoints.save(iteration, metrics)
                 watcher.flush()
             if stops:
                 raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """train_gan as a user runs it: killed, interrupted, refused, watched."""
 
+import dataclasses
 import json
 import shutil
 import signal
@@ -103,7 +104,11 @@ def test_export_writes_the_last_checkpoint(records, undisturbed, tmp_path):
     data = open_records(records)
     facts = {"records_fingerprint": data.fingerprint}
     with start_run(settings.output, "train_gan", settings, facts) as run:
-        assert train_gan(settings, data, run) == {"iterations": 24}
+        whole = json.loads((undisturbed / "complete.json").read_text())
+        assert whole["iterations"] == 24 and len(whole) > 5
+        assert train_gan(settings, data, run) == whole
+        again = dataclasses.replace(settings, export=False, num_iterations=24)
+        assert train_gan(again, data, run) == whole  # As after a kill at the very end.
     assert_same_weights(tmp_path / "gan", undisturbed)
 
 
