@@ -102,7 +102,7 @@ class Checkpoints:
         """Removes what killed runs left behind: the manager forgets what it had not named."""
         kept = {Path(path).name for path in self._manager.checkpoints}
         for path in self._files():
-            match = re.match(r"ckpt-\d+", path.name)
-            if match and match[0] not in kept:
+            match = re.match(r"(ckpt-\d+)(\.|_temp)", path.name)
+            if match and (match[1] not in kept or match[2] == "_temp"):
                 with contextlib.suppress(OSError):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -224,12 +224,14 @@ def test_without_any_whole_checkpoint_it_does_not_start_afresh(tmp_path):
 
 def test_the_last_few_checkpoints_are_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path, 2, variable=tf.Variable(1.0))
+    (tmp_path / "ckpt-5_temp").mkdir()  # As a full disk leaves it.
     for step in range(1, 6):
         checkpoints.save(step)
     assert sorted(path.name for path in tmp_path.glob("*.index")) == [
         "ckpt-4.index",
         "ckpt-5.index",
     ]
+    assert not (tmp_path / "ckpt-5_temp").exists()
 
 
 def test_what_can_be_watched(records, tmp_path):
