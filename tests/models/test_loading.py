@@ -23,23 +23,23 @@ def test_round_trip(tmp_path, build):
 
 def test_the_same_model_gives_the_same_bytes_however_many_were_made_before(tmp_path):
     for name in ("one", "other"):
-        latents = keras.Input((3,), name="latents")
-        x = keras.ops.maximum(keras.layers.Dense(2, name="maximum")(latents), 0.5)
-        x = keras.ops.maximum(keras.ops.abs(x), 1.0)
-        model = keras.Model(latents, x, name="model")
-        model.set_weights([np.ones((3, 2)), np.zeros(2)])
-        save_model(model, tmp_path / f"{name}.keras")
         generator = build_generator("square")
         generator.set_weights([np.ones(weight.shape) for weight in generator.weights])
-        save_model(generator, tmp_path / f"{name}_generator.keras")
-    for name in ("", "_generator"):
-        one, other = ((tmp_path / f"{n}{name}.keras").read_bytes() for n in ("one", "other"))
-        if name:  # Names that a layer has are left alone.
-            assert one == other
-        again = load_model(tmp_path / f"other{name}.keras", "generator")
-        inputs = np.ones((1, *again.input_shape[1:]))
-        expected = (generator if name else model)(inputs)
-        np.testing.assert_array_equal(again(inputs), expected)
+        save_model(generator, tmp_path / f"{name}.keras")
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "other.keras").read_bytes()
+    latents = np.ones((1, 128))
+    again = load_model(tmp_path / "other.keras", "generator")
+    np.testing.assert_array_equal(again(latents), generator(latents))
+
+
+def test_an_operation_does_not_take_the_name_of_a_layer(tmp_path):
+    inputs = keras.Input((3,), name="inputs")
+    x = keras.ops.maximum(keras.layers.Dense(2, name="maximum")(inputs), 0.5)
+    model = keras.Model(inputs, keras.ops.maximum(keras.ops.abs(x), 1.0))
+    save_model(model, tmp_path / "model.keras")
+    again = load_model(tmp_path / "model.keras", "generator")
+    values = np.random.RandomState(0).normal(size=(4, 3))
+    np.testing.assert_array_equal(again(values), model(values))
 
 
 def test_lambda_layers_are_refused(tmp_path):
