@@ -7,6 +7,7 @@ default DirectRunner they are this machine's, and Beam's own start takes less th
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from svdam.core.beam import Stage, run_stage
@@ -47,8 +48,7 @@ class Engine(NamedTuple):
 
 def run_songs(tasks: list[SongTask], root: str, engine: Engine) -> None:
     """Makes the records of songs, each in a file of its own, or a note why there is none."""
-    size = _SONGS_PER_WORKER * engine.num_workers
-    batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+    batches = _batches(tasks, _SONGS_PER_WORKER * engine.num_workers)
 
     def count() -> int:
         names = storage.list_names(storage.join(root, UNFINISHED))
@@ -67,11 +67,12 @@ def run_shards(plans: list[ShardPlan], root: str, engine: Engine) -> None:
         for plan in plans
     ]
     wanted = {plan.name for plan in plans}
+    batches = _batches(tasks, engine.num_workers)
 
     def count() -> int:
         return len(wanted.intersection(storage.list_names(storage.join(root, UNFINISHED))))
 
-    _run(tasks, CopiedShard(root), engine, len(tasks), count, "shards", "shard")
+    _run(batches, CopiedShards(root), engine, len(tasks), count, "shards", "shard")
 
 
 class PooledSongs(Stage):
@@ -97,17 +98,26 @@ class PooledSongs(Stage):
             self._pool = None
 
 
-class CopiedShard(Stage):
-    """Writes planned shards."""
+class CopiedShards(Stage):
+    """Writes batches of planned shards, each in a thread, which copies and hashes outside Python."""
 
     def __init__(self, root: str):
         self._root = root
 
-    def process(self, task: tuple[str, list[tuple[str, int, int]]]) -> None:
-        """Writes a shard: its name, and (file, start, length) of each record."""
+    def process(self, tasks: list[tuple[str, list[tuple[str, int, int]]]]) -> None:
+        """Writes shards: the name of each, and (file, start, length) of each of its records."""
+        with ThreadPoolExecutor(len(tasks)) as threads:
+            for _ in threads.map(self._write, tasks):
+                pass
+
+    def _write(self, task: tuple[str, list[tuple[str, int, int]]]) -> None:
         name, stretches = task
         write_shard(storage.join(self._root, UNFINISHED, name), stretches)
         remove_pieces(stretches, self._root)
+
+
+def _batches(tasks: list[Any], size: int) -> list[list[Any]]:
+    return [tasks[start : start + size] for start in range(0, len(tasks), size)]
 
 
 def _run(

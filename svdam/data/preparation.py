@@ -59,7 +59,7 @@ class PrepareSettings(Settings):
         choices=DECODERS,
         identity=False,  # Part of each record's fingerprint: another decoder's are made anew.
     )
-    shard_megabytes: float = setting(256.0, "Size in MB at which a shard is closed.", above=0)
+    shard_megabytes: float = setting(256.0, "Largest shard in MB, but for a song.", above=0)
     strict: bool = setting(False, "Whether a song that cannot be used is an error.", identity=False)
     num_songs: int = setting(60, "builtin: number of songs to render.", minimum=3)
     song_secs: float = setting(20.0, "builtin: length of a song in seconds.", minimum=3)

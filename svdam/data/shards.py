@@ -8,6 +8,7 @@ labels and their checksums hold.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import zlib
@@ -191,26 +192,31 @@ def stored_crc32(stream: IO[bytes], offset: int, length: int) -> int:
 
 
 def plan_shards(records: Iterable[tuple[str, FinishedRecord]], shard_bytes: int) -> list[ShardPlan]:
-    """Packs records into shards: by split, ordered by name, closed once they reach a size.
+    """Packs records into shards: by split, ordered by name, of about equal size.
 
     Args:
         records: (split, record) pairs, in any order.
-        shard_bytes: A shard is closed when it holds at least so much.
+        shard_bytes: A split has so few shards that they are smaller than this, but for a record.
     """
-    by_split: dict[str, list[list[FinishedRecord]]] = {}
-    filled: dict[str, int] = {}
+    by_split: dict[str, list[FinishedRecord]] = {}
     for split, record in sorted(records, key=lambda item: (item[0], item[1].id)):
-        shards = by_split.setdefault(split, [])
-        if not shards or filled[split] >= shard_bytes:
-            shards.append([])
-            filled[split] = 0
-        shards[-1].append(record)
-        filled[split] += record.record.length
+        by_split.setdefault(split, []).append(record)
     return [
         ShardPlan(f"{split}-{number:05d}-of-{len(shards):05d}{SHARD_SUFFIX}", split, shard)
-        for split, shards in by_split.items()
+        for split, found in by_split.items()
+        for shards in [_equal_parts(found, shard_bytes)]
         for number, shard in enumerate(shards)
     ]
+
+
+def _equal_parts(records: list[FinishedRecord], part_bytes: int) -> list[list[FinishedRecord]]:
+    """Cuts a list into the fewest, and equal, parts of at most so many bytes, but for a record."""
+    lengths = [found.record.length for found in records]
+    total = sum(lengths)
+    starts = np.cumsum(lengths) - lengths
+    parts = starts // (total / math.ceil(total / part_bytes))
+    cuts = np.flatnonzero(np.diff(parts)) + 1
+    return [records[i:j] for i, j in itertools.pairwise([0, *cuts, len(records)])]
 
 
 def is_in_place(plan: ShardPlan, root: str) -> bool:
@@ -232,7 +238,8 @@ def write_shard(target: str, stretches: Sequence[tuple[str, int, int]]) -> None:
         stretches: (file, start, length) of each record.
     """
     digest = hashlib.sha256()
-    with storage.writing(target) as shard:
+    num_bytes = sum(length for _, _, length in stretches)
+    with storage.writing(target, num_bytes=num_bytes) as shard:
         for path, start, length in stretches:
             with storage.open_for_reading(path) as stream:
                 for block in _blocks(stream, start, length):

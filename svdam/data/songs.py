@@ -36,7 +36,14 @@ from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.labels import frame_labels, parse_labels
 from svdam.data.statistics import BandStatistics, band_statistics, no_frames
-from svdam.data.tfrecord import MAX_EXAMPLE_BYTES, EncodedExample, encode_example, write_record
+from svdam.data.tfrecord import (
+    FRAME_AFTER,
+    FRAME_BEFORE,
+    MAX_EXAMPLE_BYTES,
+    EncodedExample,
+    encode_example,
+    write_record,
+)
 
 RECORD_FORMAT = 1
 DTYPES = {"float32": "<f4", "float16": "<f2"}
@@ -162,7 +169,8 @@ def _analyse(blocks: Iterator[np.ndarray], task: SongTask, front_end: FrontEnd) 
 
 def write_piece(task: SongTask, example: EncodedExample) -> None:
     """Writes a song's record as a TFRecord file of its own, until a shard takes it."""
-    with storage.writing(task.piece, durable=False) as stream:
+    num_bytes = FRAME_BEFORE + example.length + FRAME_AFTER
+    with storage.writing(task.piece, durable=False, num_bytes=num_bytes) as stream:
         write_record(stream, example.parts, example.length)
 
 

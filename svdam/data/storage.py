@@ -192,7 +192,9 @@ def _local_visits(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike, durable: bool = True) -> Iterator[IO[bytes]]:
+def writing(
+    path: str | os.PathLike, durable: bool = True, num_bytes: int = 0
+) -> Iterator[IO[bytes]]:
     """Opens a file for writing bytes; it appears, whole, only if the block succeeds.
 
     Args:
@@ -200,6 +202,9 @@ def writing(path: str | os.PathLike, durable: bool = True) -> Iterator[IO[bytes]
         durable: Whether to wait until a local disk has it, as for results. Without, a file is
             whole unless the machine itself stops within seconds: for what has checksums and can be
             made again.
+        num_bytes: How many will be written, if that is known. A local disk reserves them at once:
+            one that is too full says so before the work, and ext4 need not find room for a new
+            file before it may get its name.
     """
     try:
         if is_remote(path):
@@ -207,8 +212,10 @@ def writing(path: str | os.PathLike, durable: bool = True) -> Iterator[IO[bytes]
                 yield stream
         else:
             with atomic_path(path, sync=durable) as temporary, open(temporary, "wb") as stream:
+                if num_bytes:
+                    os.posix_fallocate(stream.fileno(), 0, num_bytes)
                 yield stream
-                stream.flush()
+                stream.truncate()  # Where fewer were written; flushes, too.
     except OSError as error:
         if error.filename is None:  # As of a full disk.
             error.filename = str(path)

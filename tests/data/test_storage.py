@@ -39,6 +39,19 @@ def test_writing_leaves_nothing_half_written(tmp_path, durable):
     assert storage.read_bytes(path) == b"whole" and storage.read_range(path, 1, 3) == b"hol"
 
 
+def test_room_is_reserved_before_anything_is_written(tmp_path):
+    path = str(tmp_path / "file")
+    with storage.writing(path, num_bytes=100_000) as stream:
+        assert os.fstat(stream.fileno()).st_size == 100_000
+        stream.write(b"less")
+    assert storage.read_bytes(path) == b"less"
+    other = str(tmp_path / "other")
+    with pytest.raises(OSError) as caught, storage.writing(other, num_bytes=1 << 60):
+        raise AssertionError("there is no such disk")
+    assert caught.value.errno in (errno.ENOSPC, errno.EFBIG) and caught.value.filename == other
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(OSError) as caught, storage.writing(str(tmp_path / "file")) as stream:
         os.dup2(os.open("/dev/full", os.O_WRONLY), stream.fileno())
