@@ -99,7 +99,7 @@ class PooledSongs(Stage):
 
 
 class CopiedShards(Stage):
-    """Writes batches of planned shards, each in a thread, which copies and hashes outside Python."""
+    """Writes batches of planned shards, each in a thread of its own."""
 
     def __init__(self, root: str):
         self._root = root
