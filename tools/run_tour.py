@@ -3,6 +3,7 @@
 python tools/run_tour.py
 """
 
+import os
 import pathlib
 
 import nbformat
@@ -12,9 +13,15 @@ NOTEBOOK = pathlib.Path(__file__).resolve().parents[1] / "docs/tour.ipynb"
 
 
 def executed(notebook: nbformat.NotebookNode, timeout_secs: int = 1200) -> nbformat.NotebookNode:
-    """Executes a notebook where it lies, in the kernel that is called python3."""
+    """Executes a notebook where it lies, in the kernel that is called python3.
+
+    The kernel finds svdam in this checkout, even where it is not installed.
+    """
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    return NotebookClient(notebook, timeout=timeout_secs, resources=where).execute()
+    paths = [str(NOTEBOOK.parents[1]), os.environ.get("PYTHONPATH")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    client = NotebookClient(notebook, timeout=timeout_secs, resources=where)
+    return client.execute(env=environment)
 
 
 def main() -> None:

@@ -58,12 +58,17 @@ def losses(folder):
 
 
 def assert_same_average(folder, alone):
-    """But for single weights whose gradient is near 0; they moved by some 1e-4."""
+    """To a twentieth of how far the weights go, 2e-4 on average.
+
+    Rounding decides on which side of a rectifier's corner a value lies, and grows from there: how
+    fast depends on TensorFlow's version. Another average than that of one device is further off:
+    the weights themselves, not averaged, by half of the way.
+    """
     found, expected = (
         np.concatenate([array.ravel() for array in load_model(f / "generator.keras").get_weights()])
         for f in (folder, alone)
     )
-    assert np.mean(np.abs(found - expected)) < 2e-6
+    assert np.mean(np.abs(found - expected)) < 1e-5
 
 
 def assert_same_losses(folder, alone):
