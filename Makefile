@@ -33,9 +33,9 @@ demo-train: $(INSTALLED)
 	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier_plain.cfg
 	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier.cfg
 	cp runs/demo-train/classifier/classifier.keras checkpoints/demo_svdnet.keras
-	$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator_first.cfg
-	$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator.cfg
-	cp runs/demo-train/gan/generator.keras checkpoints/demo_generator.keras
+	for stretch in 1 2 3 4; do \
+		$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator_$$stretch.cfg || exit 1; done
+	cp runs/demo-train/gan_4/generator.keras checkpoints/demo_generator.keras
 
 test: $(INSTALLED)
 	$(RUN) -m pytest

@@ -15,8 +15,8 @@ from run_tour import NOTEBOOK, executed
 def cells():
     """The code cells after execution."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    (steps,) = [cell for cell in notebook.cells if "STEPS = 100" in cell.source]
-    steps.source = steps.source.replace("STEPS = 100", "STEPS = 3")
+    (steps,) = [cell for cell in notebook.cells if "STEPS = 50" in cell.source]
+    steps.source = steps.source.replace("STEPS = 50", "STEPS = 3")
     os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")  # Or jupyter_core warns.
     notebook = executed(notebook, timeout_secs=200)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
