@@ -7,7 +7,6 @@ default DirectRunner they are this machine's, and Beam's own start takes less th
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from svdam.core.beam import Stage, run_stage
@@ -106,9 +105,8 @@ class CopiedShards(Stage):
 
     def process(self, tasks: list[tuple[str, list[tuple[str, int, int]]]]) -> None:
         """Writes shards: the name of each, and (file, start, length) of each of its records."""
-        with ThreadPoolExecutor(len(tasks)) as threads:
-            for _ in threads.map(self._write, tasks):
-                pass
+        for _ in storage.in_threads(self._write, tasks):
+            pass
 
     def _write(self, task: tuple[str, list[tuple[str, int, int]]]) -> None:
         name, stretches = task

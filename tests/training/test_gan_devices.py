@@ -18,7 +18,7 @@ FLAGS = (
     "--num_iterations=20",
     "--checkpoint_every=4",
     "--critic_steps=1",
-    "--learning_rate=3e-5",
+    "--learning_rate=1e-5",
     "--ema_momentum=0.9",
 )
 LOSSES = ("wasserstein_estimate", "gradient_penalty", "critic_loss", "generator_loss")
@@ -58,17 +58,15 @@ def losses(folder):
 
 
 def assert_same_average(folder, alone):
-    """To a twentieth of how far the weights go, 2e-4 on average.
+    """But for what rounding changes, which grows with each step, and with TensorFlow 2.21 faster.
 
-    Rounding decides on which side of a rectifier's corner a value lies, and grows from there: how
-    fast depends on TensorFlow's version. Another average than that of one device is further off:
-    the weights themselves, not averaged, by half of the way.
+    The weights go some 7e-5; without being averaged they would be 3e-5 from their average.
     """
     found, expected = (
         np.concatenate([array.ravel() for array in load_model(f / "generator.keras").get_weights()])
         for f in (folder, alone)
     )
-    assert np.mean(np.abs(found - expected)) < 1e-5
+    assert np.mean(np.abs(found - expected)) < 2e-6
 
 
 def assert_same_losses(folder, alone):
