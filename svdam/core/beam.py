@@ -14,6 +14,7 @@ from typing import Any
 
 from svdam.core.validation import InputError, one_line
 
+DIRECT_RUNNER = "DirectRunner"
 _POLL_SECS = 0.2
 _POLL_SHARE = 100  # Watching takes at most one part in so many of the time.
 
@@ -112,7 +113,7 @@ def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Itera
         def teardown(self) -> None:
             self._stage.close()
 
-    local = runner == "DirectRunner"
+    local = runner == DIRECT_RUNNER
     with _quiet_logging() if local else contextlib.nullcontext():
         if local:
             # Beam's DirectRunner would first download a server, Prism, and try to run that; and its

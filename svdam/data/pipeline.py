@@ -9,7 +9,7 @@ default DirectRunner they are this machine's, and Beam's own start takes less th
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from svdam.core.beam import Stage, run_stage
+from svdam.core.beam import DIRECT_RUNNER, Stage, run_stage
 from svdam.core.progress import progress
 from svdam.data import storage
 from svdam.data.shards import (
@@ -24,7 +24,9 @@ from svdam.data.shards import (
 from svdam.data.song_worker import WorkerPool, interrupt_all
 from svdam.data.songs import DECODERS, SongTask
 
-_SONGS_PER_WORKER = 16  # Of a batch: workers wait for the slowest only at its end.
+# Of a batch, at whose end decoding processes wait for the slowest. Small enough that the batches of
+# a data set can be shared out among many Beam workers; the DirectRunner is only one.
+_SONGS_PER_WORKER, _SONGS_PER_LOCAL_WORKER = 16, 256
 
 
 class Engine(NamedTuple):
@@ -41,13 +43,15 @@ class Engine(NamedTuple):
     num_workers: int
     song_timeout_secs: float
     decoder: str = DECODERS[0]
-    beam_runner: str = "DirectRunner"
+    beam_runner: str = DIRECT_RUNNER
     beam_options: tuple[str, ...] = ()
 
 
 def run_songs(tasks: list[SongTask], root: str, engine: Engine) -> None:
     """Makes the records of songs, each in a file of its own, or a note why there is none."""
-    batches = _batches(tasks, _SONGS_PER_WORKER * engine.num_workers)
+    local = engine.beam_runner == DIRECT_RUNNER
+    songs_per_worker = _SONGS_PER_LOCAL_WORKER if local else _SONGS_PER_WORKER
+    batches = _batches(tasks, songs_per_worker * engine.num_workers)
 
     def count() -> int:
         names = storage.list_names(storage.join(root, UNFINISHED))

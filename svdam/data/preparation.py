@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svdam.core.beam import DIRECT_RUNNER
 from svdam.core.config import FRONT_END
 from svdam.core.files import write_json
 from svdam.core.progress import progress
@@ -94,7 +95,7 @@ class PrepareSettings(Settings):
         above=0,
         identity=False,
     )
-    beam_runner: str = setting("DirectRunner", "Apache Beam runner.", identity=False)
+    beam_runner: str = setting(DIRECT_RUNNER, "Apache Beam runner.", identity=False)
     beam_options: tuple[str, ...] = setting(
         (), "Options of the Beam runner, as --name=value.", identity=False
     )

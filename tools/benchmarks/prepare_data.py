@@ -83,12 +83,11 @@ def run_librosa(pool, paths: list[Path]) -> tuple[int, float]:
 
 
 def run_prepare_data(folder: Path, processes: int) -> int:
-    """The whole command, once."""
+    """The whole command, once; the records stay, as a user's do."""
     output = tempfile.mkdtemp(dir=folder.parent)
     command = [sys.executable, "-m", "svdam.prepare_data", "--dataset=folder"]
     flags = [f"--data_dir={folder}", f"--output={output}", f"--num_workers={processes}"]
     subprocess.run([*command, *flags, "--split_ratios=1,0,0"], check=True, capture_output=True)
-    shutil.rmtree(output)
     return 1
 
 
