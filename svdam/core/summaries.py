@@ -1,9 +1,13 @@
-"""TensorBoard summaries in the form that every stage uses. Making one loads TensorFlow."""
+"""TensorBoard summaries in the form that every stage uses, without TensorFlow."""
 
+import io
+import itertools
 import json
 import os
 import re
 import shlex
+import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +15,9 @@ import numpy as np
 
 from svdam.core.config import FRONT_END
 from svdam.core.images import log_mel_image
+from svdam.core.record_framing import write_record
+
+_numbers = itertools.count()  # Of this process's event files.
 
 
 def tensorboard_command(folder: str | os.PathLike) -> str:
@@ -27,24 +34,27 @@ def as_markdown(text: str) -> str:
 
 
 class Summaries:
-    """Writes TensorBoard events into a folder; use it as a context manager."""
+    """Writes TensorBoard events into a folder; use it as a context manager.
+
+    TensorFlow's own writer would have every command load TensorFlow, seconds and hundreds of
+    megabytes, and keeps some kilobytes of memory for each call. What is written is visible at once.
+    """
 
     def __init__(self, folder: str | os.PathLike):
         """Starts an events file in ``folder``, which is made if it is missing."""
-        import tensorflow as tf
+        from tensorboard.compat.proto.event_pb2 import Event
 
-        self._tf = tf
-        self._writer = tf.summary.create_file_writer(str(folder))
+        os.makedirs(folder, exist_ok=True)
+        # TensorBoard reads the files of a folder in the order of their names.
+        made = f"{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        self._stream = open(os.path.join(folder, f"events.out.tfevents.{made}"), "wb")  # noqa: SIM115
+        self._append(Event(file_version="brain.Event:2"))
 
     def __enter__(self) -> "Summaries":
         return self
 
     def __exit__(self, *exception) -> None:
-        self._writer.close()
-
-    def flush(self) -> None:
-        """Makes what was written so far visible."""
-        self._writer.flush()
+        self._stream.close()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """One point for each named curve."""
@@ -58,18 +68,13 @@ class Summaries:
 
         self._write([histogram_pb(name, np.asarray(values))], step)
 
-    def _write(self, parts: Sequence[Any], step: int) -> None:
-        """What is written often: TensorFlow's own functions keep some kilobytes for each call."""
-        for part in parts[1:]:
-            parts[0].MergeFrom(part)
-        if parts:
-            with self._writer.as_default(step):
-                self._tf.summary.experimental.write_raw_pb(parts[0].SerializeToString())
-
     def images(self, name: str, images: np.ndarray, step: int, labels: str = "") -> None:
         """(batch, height, width, 3) uint8 images, all of them, with ``labels`` in Markdown."""
-        with self._writer.as_default(step):
-            self._tf.summary.image(name, images, max_outputs=len(images), description=labels)
+        from tensorboard.plugins.image.metadata import create_summary_metadata
+
+        size = [str(length).encode() for length in images.shape[2:0:-1]]
+        content = np.array(size + [_png(image) for image in images], object)
+        self._write([_summary(name, content, create_summary_metadata(None, labels))], step)
 
     def log_mels(
         self, name: str, log_mels: np.ndarray, step: int, columns: int | None = None
@@ -85,23 +90,23 @@ class Summaries:
 
     def audio(self, name: str, samples: np.ndarray, step: int, labels: str = "") -> None:
         """(batch, samples) sounds at the front end's rate, between -1 and 1."""
-        sounds = np.clip(samples, -1, 1)[..., np.newaxis].astype(np.float32)
-        with self._writer.as_default(step):
-            self._tf.summary.audio(
-                name, sounds, FRONT_END.sample_rate, max_outputs=len(sounds), description=labels
-            )
+        from tensorboard.plugins.audio.metadata import Encoding, create_summary_metadata
+
+        content = np.array([[_wav(sound), b""] for sound in samples], object)  # Without names.
+        metadata = create_summary_metadata(None, labels, Encoding.Value("WAV"))
+        self._write([_summary(name, content, metadata)], step)
 
     def text(self, name: str, markdown: str, step: int = 0) -> None:
         """A text, with Markdown."""
-        with self._writer.as_default(step):
-            self._tf.summary.text(name, markdown)
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._write([text_pb(name, markdown)], step)
 
     def hparams(self, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """One row of the HParams dashboard: settings, and the results they led to."""
-        from tensorboard.plugins.hparams import api
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-        with self._writer.as_default(0):
-            api.hparams(dict(values))
+        self._write([hparams_pb(dict(values))], 0)
         self.scalars(metrics, 0)
 
     def hparams_columns(self, settings: Mapping[str, str], metrics: Mapping[str, str]) -> None:
@@ -109,17 +114,62 @@ class Summaries:
 
         Written once, beside the rows; without it the dashboard shows every scalar it finds.
         """
-        from tensorboard.plugins.hparams import api
+        from tensorboard.plugins.hparams.summary_v2 import HParam, Metric, hparams_config_pb
 
-        with self._writer.as_default(0):
-            api.hparams_config(
-                [api.HParam(key, display_name=name) for key, name in settings.items()],
-                [api.Metric(key, display_name=name) for key, name in metrics.items()],
-            )
+        columns = hparams_config_pb(
+            [HParam(key, display_name=name) for key, name in settings.items()],
+            [Metric(key, display_name=name) for key, name in metrics.items()],
+        )
+        self._write([columns], 0)
 
     def configuration(self, config: Mapping[str, Any]) -> None:
         """The contents of a run's ``config.json``."""
         self.text("configuration", "```\n" + json.dumps(config, indent=2) + "\n```")
+
+    def _write(self, summaries: Sequence[Any], step: int) -> None:
+        """Writes summaries as one event."""
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        event = Event(step=step)
+        for summary in summaries:
+            event.summary.MergeFrom(summary)
+        self._append(event)
+
+    def _append(self, event: Any) -> None:
+        event.wall_time = time.time()
+        content = event.SerializeToString()
+        try:
+            write_record(self._stream, [content], len(content))
+            self._stream.flush()
+        except OSError as error:  # As of a full disk.
+            error.filename = self._stream.name
+            raise
+
+
+def _summary(name: str, content: np.ndarray, metadata: Any) -> Any:
+    """A summary of encoded pictures or sounds, which are ``content``, an array of bytes."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.util.tensor_util import make_tensor_proto
+
+    tensor = make_tensor_proto(content)
+    return Summary(value=[Summary.Value(tag=name, metadata=metadata, tensor=tensor)])
+
+
+def _png(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _wav(samples: np.ndarray) -> bytes:
+    import soundfile
+
+    stream = io.BytesIO()
+    sound = np.clip(samples, -1, 1)
+    soundfile.write(stream, sound, FRONT_END.sample_rate, "PCM_16", format="WAV")
+    return stream.getvalue()
 
 
 def contact_sheet(pictures: np.ndarray, columns: int, margin: int = 4) -> np.ndarray:

@@ -18,18 +18,12 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from svdam.core.config import FRONT_END
+from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, crc32c, stored_form
 from svdam.core.validation import InputError
 from svdam.data import storage
 from svdam.data.songs import DTYPES, FEATURES, RECORD_FORMAT
 from svdam.data.statistics import BandStatistics
-from svdam.data.tfrecord import (
-    FRAME_AFTER,
-    FRAME_BEFORE,
-    ScannedRecord,
-    crc32c,
-    scan_records,
-    stored_form,
-)
+from svdam.data.tfrecord import ScannedRecord, scan_records
 
 UNFINISHED = "unfinished"
 SHARD_SUFFIX = ".tfrecord"

@@ -1,23 +1,19 @@
-"""TFRecord files of ``tf.train.Example``, written and scanned without TensorFlow.
+"""``tf.train.Example`` in TFRecord files, encoded and scanned without TensorFlow.
 
 Feature extraction runs in many small worker processes, each of which would pay seconds and hundreds
-of megabytes for importing TensorFlow. The formats are small: a TFRecord is an 8-byte length, its
-masked CRC-32C, the data, and the data's masked CRC-32C; an Example is a protocol buffer with a map
-from names to lists. Written here with one value a feature and in a fixed order (a protocol buffer's
-map has none), equal songs give equal bytes. Any TFRecord reader takes the result.
+of megabytes for importing TensorFlow. An Example is a protocol buffer with a map from names to
+lists. Written here with one value a feature and in a fixed order, which a protocol buffer's map has
+not, equal songs give equal bytes. Any TFRecord reader takes the result.
 """
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
-import google_crc32c
-
+from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, crc32c, stored_form
 from svdam.core.validation import InputError
 
-FRAME_BEFORE, FRAME_AFTER = 12, 4  # Bytes around a record's data.
 MAX_EXAMPLE_BYTES = 2**31 - 1  # Of a protocol buffer.
-_CRC_CHUNK_BYTES = 1 << 20
 
 Value = bytes | memoryview | str | int | float
 
@@ -75,17 +71,6 @@ def encode_example(features: Mapping[str, Value]) -> EncodedExample:
     return EncodedExample([outer, *parts], offsets, len(outer) + length)
 
 
-def write_record(stream: IO[bytes], parts: Sequence[bytes | memoryview], length: int) -> None:
-    """Writes one framed record, whose data are ``parts``."""
-    head = struct.pack("<Q", length)
-    stream.write(head + struct.pack("<I", _masked(crc32c(head))))
-    checksum = 0
-    for part in parts:
-        stream.write(part)
-        checksum = crc32c(part, checksum)
-    stream.write(stored_form(checksum))
-
-
 def scan_records(
     stream: IO[bytes], file_bytes: int, skip: Sequence[str] = ()
 ) -> Iterator[ScannedRecord]:
@@ -98,10 +83,7 @@ def scan_records(
     while start < file_bytes:
         stream.seek(start)
         head = stream.read(FRAME_BEFORE)
-        if (
-            len(head) < FRAME_BEFORE
-            or _masked(crc32c(head[:8])) != struct.unpack("<I", head[8:])[0]
-        ):
+        if len(head) < FRAME_BEFORE or head[8:] != stored_form(crc32c(head[:8])):
             raise InputError(f"is damaged at byte {start}: no TFRecord starts there")
         length = struct.unpack("<Q", head[:8])[0]
         frame = FRAME_BEFORE + length + FRAME_AFTER
@@ -219,21 +201,3 @@ def _varint(value: int) -> bytes:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*encoded, value])
-
-
-def stored_form(checksum: int) -> bytes:
-    """A CRC-32C as it stands behind a record's data."""
-    return struct.pack("<I", _masked(checksum))
-
-
-def _masked(checksum: int) -> int:
-    """TFRecord's mask, so that a checksum of data that hold checksums still works."""
-    return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def crc32c(data: bytes | memoryview, checksum: int = 0) -> int:
-    """CRC-32C (Castagnoli) of ``data``, going on from the ``checksum`` of what came before."""
-    view = memoryview(data)
-    for start in range(0, len(view), _CRC_CHUNK_BYTES):  # The library takes bytes, thus a copy.
-        checksum = google_crc32c.extend(checksum, bytes(view[start : start + _CRC_CHUNK_BYTES]))
-    return checksum

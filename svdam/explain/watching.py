@@ -55,7 +55,6 @@ class LiveSummaries:
                 _response_curves(self._summaries, history["response_history"][row], step)
                 for name in _HISTORIES:
                     self._summaries.histogram(name, history[f"{name}_history"][row], step)
-        self._summaries.flush()
         self._step += count
 
 

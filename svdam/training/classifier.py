@@ -172,7 +172,6 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                 due = epoch_ends or step % settings.checkpoint_every == 0
                 if due or interruption.signal is not None:
                     checkpoints.save(step)
-                    summaries.flush()
                 interruption.raise_if_requested()
     save_model(classifier, run.folder / "classifier_last.keras")
     return {"steps": step, "best_epoch": best.epoch, "validation_error": best.error}

@@ -135,7 +135,6 @@ def _train(
             due = iteration % settings.checkpoint_every == 0 or is_last or stops
             if checkpoints and watcher and due:
                 checkpoints.save(iteration, metrics)
-                watcher.flush()
             if stops:
                 raise KeyboardInterrupt
     return {"iterations": iteration, **metrics}

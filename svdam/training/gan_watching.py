@@ -78,10 +78,6 @@ class GanWatcher:
         self._curves(score, iteration)
         return score
 
-    def flush(self) -> None:
-        """Makes what was written so far visible."""
-        self._summaries.flush()
-
     def _curves(self, values: dict[str, float], iteration: int) -> None:
         self._summaries.scalars({f"gan/{name}": value for name, value in values.items()}, iteration)
 

@@ -1,6 +1,8 @@
 """What is shown of records: pictures with their labels, and what was skipped, in TensorBoard."""
 
 import struct
+import subprocess
+import sys
 
 import numpy as np
 from small_corpora import SPLITS, write_jamendo
@@ -48,3 +50,20 @@ def test_events_hold_pictures_counts_and_what_was_skipped(tmp_path):
     assert int(width) == 2 * 1400 + 4 and int(height) == 3 * 174 + 8
     description = events.SummaryMetadata("songs with labels").summary_description
     assert "1. f.wav\n2. a song.wav" in description  # As the manifest has them.
+
+
+def test_records_and_summaries_are_made_without_tensorflow(tmp_path):
+    """It would take longer to load than a hundred songs take."""
+    corpus = write_jamendo(tmp_path / "corpus", SPLITS)
+    settings = dict(output=str(tmp_path / "run"), dataset="jamendo", data_dir=str(corpus))
+    code = f"""
+import sys
+from svdam.data.overview import summary_lines, write_summaries
+from svdam.data.preparation import PrepareSettings, prepare_data
+settings = PrepareSettings(**{settings!r})
+prepare_data(settings)
+write_summaries(settings.output)
+summary_lines(settings.output)
+assert "tensorflow" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

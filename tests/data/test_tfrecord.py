@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from svdam.core.record_framing import crc32c, write_record
 from svdam.core.validation import InputError
-from svdam.data.tfrecord import crc32c, encode_example, scan_records, write_record
+from svdam.data.tfrecord import encode_example, scan_records
 
 FEATURES = {
     "id": "s\u00f6ng",
