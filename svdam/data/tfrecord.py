@@ -7,6 +7,7 @@ not, equal songs give equal bytes. Any TFRecord reader takes the result.
 """
 
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
@@ -125,7 +126,7 @@ def _scan_example(stream: IO[bytes], start: int, frame: int, skip: Sequence[str]
         cursor.expect(0x0A)
         cursor.varint()
         cursor.expect(0x0A)
-        name = cursor.take(cursor.varint()).decode("utf-8", "replace")
+        name = sys.intern(cursor.take(cursor.varint()).decode("utf-8", "replace"))
         cursor.expect(0x12)
         cursor.varint()
         kind = cursor.take(1)[0]

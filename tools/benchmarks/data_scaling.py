@@ -4,8 +4,7 @@
     python tools/benchmarks/data_scaling.py --songs=1 --secs=10800
 
 Songs are generated: MP3 files, a few different ones under many names. Memory is the highest that
-the command and each of its worker processes ever had; the command's own is mostly TensorFlow, which
-writes the summaries.
+the command and each of its worker processes ever had.
 """
 
 import argparse
