@@ -1,5 +1,6 @@
 """TensorBoard summaries in the form that every stage uses, without TensorFlow."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -54,7 +55,9 @@ class Summaries:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._stream.close()
+        # Nothing is left to be written but what has failed before, with an error that says more.
+        with contextlib.suppress(OSError):
+            self._stream.close()
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """One point for each named curve."""

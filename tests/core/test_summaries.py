@@ -89,9 +89,9 @@ def test_every_event_is_an_event_of_tensorflows(tmp_path):
 
 
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
-    summaries = Summaries(tmp_path)
-    summaries._stream = open("/dev/full", "wb")
-    with pytest.raises(OSError, match="No space left") as found:
+    with pytest.raises(OSError, match="No space left") as found, Summaries(tmp_path) as summaries:
+        summaries._stream.close()
+        summaries._stream = open("/dev/full", "wb")  # noqa: SIM115
         summaries.scalars({"loss": 1.0}, 1)
     assert found.value.filename == "/dev/full"
 
