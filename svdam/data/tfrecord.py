@@ -126,6 +126,7 @@ def _scan_example(stream: IO[bytes], start: int, frame: int, skip: Sequence[str]
         cursor.expect(0x0A)
         cursor.varint()
         cursor.expect(0x0A)
+        # Interned: of a hundred thousand songs each name is kept once.
         name = sys.intern(cursor.take(cursor.varint()).decode("utf-8", "replace"))
         cursor.expect(0x12)
         cursor.varint()
