@@ -9,7 +9,7 @@ import re
 import shlex
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -63,13 +63,13 @@ class Summaries:
         """One point for each named curve."""
         from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
-        self._write([scalar_pb(name, float(value)) for name, value in values.items()], step)
+        self._write(step, *(scalar_pb(name, float(value)) for name, value in values.items()))
 
     def histogram(self, name: str, values: np.ndarray, step: int) -> None:
         """The distribution of ``values``."""
         from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
-        self._write([histogram_pb(name, np.asarray(values))], step)
+        self._write(step, histogram_pb(name, np.asarray(values)))
 
     def images(self, name: str, images: np.ndarray, step: int, labels: str = "") -> None:
         """(batch, height, width, 3) uint8 images, all of them, with ``labels`` in Markdown."""
@@ -77,7 +77,7 @@ class Summaries:
 
         size = [str(length).encode() for length in images.shape[2:0:-1]]
         content = np.array(size + [_png(image) for image in images], object)
-        self._write([_summary(name, content, create_summary_metadata(None, labels))], step)
+        self._write(step, _summary(name, content, create_summary_metadata(None, labels)))
 
     def log_mels(
         self, name: str, log_mels: np.ndarray, step: int, columns: int | None = None
@@ -97,19 +97,19 @@ class Summaries:
 
         content = np.array([[_wav(sound), b""] for sound in samples], object)  # Without names.
         metadata = create_summary_metadata(None, labels, Encoding.Value("WAV"))
-        self._write([_summary(name, content, metadata)], step)
+        self._write(step, _summary(name, content, metadata))
 
     def text(self, name: str, markdown: str, step: int = 0) -> None:
         """A text, with Markdown."""
         from tensorboard.plugins.text.summary_v2 import text_pb
 
-        self._write([text_pb(name, markdown)], step)
+        self._write(step, text_pb(name, markdown))
 
     def hparams(self, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """One row of the HParams dashboard: settings, and the results they led to."""
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-        self._write([hparams_pb(dict(values))], 0)
+        self._write(0, hparams_pb(dict(values)))
         self.scalars(metrics, 0)
 
     def hparams_columns(self, settings: Mapping[str, str], metrics: Mapping[str, str]) -> None:
@@ -123,16 +123,18 @@ class Summaries:
             [HParam(key, display_name=name) for key, name in settings.items()],
             [Metric(key, display_name=name) for key, name in metrics.items()],
         )
-        self._write([columns], 0)
+        self._write(0, columns)
 
     def configuration(self, config: Mapping[str, Any]) -> None:
         """The contents of a run's ``config.json``."""
         self.text("configuration", "```\n" + json.dumps(config, indent=2) + "\n```")
 
-    def _write(self, summaries: Sequence[Any], step: int) -> None:
-        """Writes summaries as one event."""
+    def _write(self, step: int, *summaries: Any) -> None:
+        """Writes summaries, if there are any, as one event."""
         from tensorboard.compat.proto.event_pb2 import Event
 
+        if not summaries:
+            return
         event = Event(step=step)
         for summary in summaries:
             event.summary.MergeFrom(summary)

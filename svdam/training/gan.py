@@ -133,7 +133,7 @@ def _train(
                 if best and "frechet_distance" in seen:
                     best.offer(iteration, seen["frechet_distance"])
             due = iteration % settings.checkpoint_every == 0 or is_last or stops
-            if checkpoints and watcher and due:
+            if checkpoints and due:
                 checkpoints.save(iteration, metrics)
             if stops:
                 raise KeyboardInterrupt

@@ -28,6 +28,8 @@ def test_curves_and_distributions_come_back(tmp_path):
         summaries.scalars({"loss": 0.25}, 4)
         summaries.scalars({}, 5)
         summaries.histogram("responses", responses, 7)
+    (path,) = (tmp_path / "new/run").iterdir()
+    assert sum(1 for _ in tf.data.TFRecordDataset(str(path))) == 1 + 3  # The version comes first.
     events = read(tmp_path / "new/run")
     assert [event.step for event in events.Tensors("loss")] == [3, 4]
     assert values(events, "loss") == [0.5, 0.25] and values(events, "gan/score") == [-2.0]
