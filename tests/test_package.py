@@ -26,3 +26,11 @@ def test_the_wheel_holds_every_file(tmp_path):
     expected = {str(path.relative_to(ROOT)) for path in there if "__pycache__" not in path.parts}
     assert "svdam/report/page.html" in packed
     assert packed == expected
+
+
+def test_another_package_named_tests_does_not_hide_ours(tmp_path):
+    """Some distributions install one; a regular package comes before a folder without __init__."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/__init__.py").touch()
+    code = "import sys; sys.path.append(sys.argv[1]); import tests.core.test_runs"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True)
