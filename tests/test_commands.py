@@ -1,5 +1,6 @@
 """Commands as a newcomer types them: help, and one clear line for what is wrong."""
 
+import os
 import subprocess
 import sys
 
@@ -80,3 +81,19 @@ def test_flag_errors_keep_the_message_of_absl(run, flag):
     result = run("train_gan", flag)
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert "FATAL Flags parsing error" in result.stderr
+
+
+def test_matplotlib_keeps_its_fonts_to_itself(tmp_path):
+    """Where it cannot write, and at its first run, it announces what it does with its cache."""
+    (tmp_path / "file").touch()
+    code = "from svdam.core import commands; {}(lambda: __import__('matplotlib.font_manager'))"
+    shown = {}
+    for start in ("commands.run_command", "(lambda f: f())"):
+        shown[start] = subprocess.run(
+            [sys.executable, "-c", code.format(start)],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "MPLCONFIGDIR": str(tmp_path / "file/below")},
+        ).stderr
+    assert shown["commands.run_command"] == "" and "cache" in shown["(lambda f: f())"]

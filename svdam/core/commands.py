@@ -1,5 +1,6 @@
 """What every command does around its one library call."""
 
+import logging
 import os
 import re
 import signal
@@ -30,6 +31,8 @@ def run_command(main: Callable[[], None]) -> None:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.showwarning = _show_warning
+    # It announces the cache of its fonts, and where it has to keep it: of no use to our users.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
     def guarded(argv: Sequence[str]) -> None:
         """``main``, with every error that the user can mend in one line."""
