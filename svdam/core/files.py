@@ -100,6 +100,30 @@ def require_inside(path: str | os.PathLike, folder: str | os.PathLike) -> None:
         )
 
 
+def expand_home(path: str, where: str) -> str:
+    """A path with ``~`` and ``~user`` expanded, as a shell does at the start of a word only.
+
+    Args:
+        path: As the user wrote it.
+        where: The flag or variable that holds it, for messages.
+
+    Raises:
+        InputError: If there is no such home folder, as in a container without ``HOME``: the path
+            would otherwise name a folder ``~``.
+    """
+    if not path.startswith("~"):
+        return path
+    home, slash, rest = path.partition("/")
+    found = os.path.expanduser(home)
+    # With an empty HOME, expanduser would take the root folder.
+    if not os.path.isabs(found) or (home == "~" and os.environ.get("HOME") == ""):
+        raise InputError(
+            f"{where}: found {path!r}, but there is no home folder {home!r}; give the whole path, "
+            f"or ./{path} if that is its name"
+        )
+    return os.path.join(found, rest) if slash else found
+
+
 def checksum(path: str | os.PathLike) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as stream:

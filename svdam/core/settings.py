@@ -16,6 +16,7 @@ import types
 import typing
 from typing import Any
 
+from svdam.core.files import expand_home
 from svdam.core.validation import InputError, quoted_list
 
 LARGEST_INTEGER = 2**31 - 1
@@ -41,6 +42,7 @@ def setting(
     maximum: float | None = None,
     above: float | None = None,
     choices: tuple | None = None,
+    path: bool = False,
     identity: bool = True,
     written: bool = True,
 ) -> Any:
@@ -53,13 +55,14 @@ def setting(
         maximum: Largest allowed number.
         above: Numbers must be greater than this.
         choices: Allowed values.
+        path: Whether it names a file or folder (each element, for tuples): ``~`` is expanded.
         identity: Whether a run with another value is another run. False for what does not change
             the result, as the number of workers, and for what may grow, as a number of steps.
         written: Whether it goes into a run's flagfile. False for consent, which is given anew each
             time: a flagfile may come from somebody else.
     """
     metadata = dict(
-        help=help, minimum=minimum, maximum=maximum, above=above, choices=choices,
+        help=help, minimum=minimum, maximum=maximum, above=above, choices=choices, path=path,
         identity=identity, written=written,
     )  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
@@ -143,7 +146,7 @@ def _checked(field: dataclasses.Field, kind: Any, value: Any) -> Any:
     ):
         if limits.get(bound) is not None and outside(converted, limits[bound]):
             raise InputError(f"--{field.name}: found {value!r}, expected {words} {limits[bound]}")
-    return converted
+    return expand_home(converted, f"--{field.name}") if limits["path"] else converted
 
 
 def _converted(kind: type, value: Any) -> Any:

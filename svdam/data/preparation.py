@@ -45,13 +45,15 @@ _AUDIO_CHECKSUMS = "audio_checksums.json"
 class PrepareSettings(Settings):
     """Settings of `prepare_data`."""
 
-    output: str = setting("runs/data", "Run folder to write.", identity=False)
+    output: str = setting("runs/data", "Run folder to write.", path=True, identity=False)
     dataset: str = setting("builtin", "Kind of data set.", choices=DATASETS)
     data_dir: str | None = setting(
-        None, "Folder or URL of the data set. Not for builtin.", identity=False
+        None, "Folder or URL of the data set. Not for builtin.", path=True, identity=False
     )
     storage: str | None = setting(
-        None, "Folder or URL (s3://bucket/folder) for the shards; the run folder by default."
+        None,
+        "Folder or URL (s3://bucket/folder) for the shards; the run folder by default.",
+        path=True,
     )
     dtype: str = setting("float32", "Number type of the stored log-mel.", choices=tuple(DTYPES))
     decoder: str = setting(
@@ -77,7 +79,7 @@ class PrepareSettings(Settings):
         "auto", "folder: how songs are assigned to splits.", choices=SPLIT_METHODS
     )
     split_lists: str | None = setting(
-        None, "folder: folder with the lists train, valid, test.", identity=False
+        None, "folder: folder with the lists train, valid, test.", path=True, identity=False
     )
     split_ratios: tuple[float, ...] = setting(
         (0.8, 0.1, 0.1), "folder: shares of train, valid and test.", minimum=0

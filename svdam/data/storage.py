@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from svdam.core.files import atomic_path
+from svdam.core.files import atomic_path, expand_home
 from svdam.core.validation import InputError, one_line
 from svdam.data.tensorflow_io import load_tensorflow_io
 
@@ -44,11 +44,20 @@ def is_web_address(path: str | os.PathLike) -> bool:
 
 
 def cache_folder() -> Path:
-    """``$SVDAM_CACHE``, else ``$XDG_CACHE_HOME/svdam``, else ``~/.cache/svdam``."""
-    if os.environ.get("SVDAM_CACHE"):
-        return Path(os.environ["SVDAM_CACHE"])
-    parent = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(parent) / "svdam"
+    """``$SVDAM_CACHE``, else ``$XDG_CACHE_HOME/svdam``, else ``~/.cache/svdam``.
+
+    Raises:
+        InputError: If there is no home folder and neither variable says where else.
+    """
+    for variable, below in (("SVDAM_CACHE", ""), ("XDG_CACHE_HOME", "svdam")):
+        if os.environ.get(variable):
+            return Path(expand_home(os.environ[variable], variable)) / below
+    try:
+        return Path(expand_home("~", "HOME")) / ".cache" / "svdam"
+    except InputError as error:
+        raise InputError(
+            "there is no home folder for the cache (HOME is not set); set SVDAM_CACHE to a folder"
+        ) from error
 
 
 def join(folder: str | os.PathLike, *names: str) -> str:

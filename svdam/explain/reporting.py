@@ -61,19 +61,22 @@ SOUND_CHOICES = ("all", "best")
 class ReportSettings(Settings):
     """Settings of make_report."""
 
-    grid: str = setting("runs/grid", "Run folder of maximize_activation over the grid.")
-    selection: str = setting("runs/selection", "Run folder of select_hyperparameters.")
-    responses: str = setting("runs/responses", "Run folder of collect_responses.")
+    grid: str = setting("runs/grid", "Run folder of maximize_activation over the grid.", path=True)
+    selection: str = setting("runs/selection", "Run folder of select_hyperparameters.", path=True)
+    responses: str = setting("runs/responses", "Run folder of collect_responses.", path=True)
     maximize: str | None = setting(
         None,
         "Run folder of maximize_activation with the best configuration and --direction=max; by "
         "default the best configuration of a --grid that maximizes.",
+        path=True,
     )
     minimize: str | None = setting(
-        None, "Run folder of maximize_activation with the best configuration and --direction=min."
+        None,
+        "Run folder of maximize_activation with the best configuration and --direction=min.",
+        path=True,
     )
     evaluation: str | None = setting(
-        None, "Run folder of evaluate_classifier, for Table 3; left out by default."
+        None, "Run folder of evaluate_classifier, for Table 3; left out by default.", path=True
     )
     concept: str = setting("singing voice", "What the explained neuron stands for, in words.")
     sounds: str = setting(
@@ -94,7 +97,7 @@ class ReportSettings(Settings):
         minimum=0,
         maximum=0.999,
     )
-    output: str = setting("runs/report", "Run folder to write.", identity=False)
+    output: str = setting("runs/report", "Run folder to write.", path=True, identity=False)
 
 
 def make_report(settings: ReportSettings) -> Path:

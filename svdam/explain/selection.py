@@ -42,9 +42,9 @@ _METRICS = {
 class SelectionSettings(Settings):
     """Settings of select_hyperparameters."""
 
-    grid: str = setting("runs/grid", "Run folder of maximize_activation over a grid.")
-    responses: str = setting("runs/responses", "Run folder of collect_responses.")
-    output: str = setting("runs/selection", "Run folder to write.", identity=False)
+    grid: str = setting("runs/grid", "Run folder of maximize_activation over a grid.", path=True)
+    responses: str = setting("runs/responses", "Run folder of collect_responses.", path=True)
+    output: str = setting("runs/selection", "Run folder to write.", path=True, identity=False)
     num_real: int = setting(
         0,
         "How many of the highest (lowest) real responses to compare with; 0: as many as a "
@@ -68,6 +68,7 @@ class SelectionSettings(Settings):
         None,
         "A critic's .keras file or a run folder of train_gan: adds the critic's score of the "
         "examples to compare the ranking with. Left out by default.",
+        path=True,
     )
     nearest_layer: str | None = setting(
         None,

@@ -23,11 +23,13 @@ NO_GENERATOR = "none"
 class ResponseSettings(Settings):
     """Settings of collect_responses (Section 3.4)."""
 
-    output: str = setting("runs/responses", "Run folder.", identity=False)
-    records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    output: str = setting("runs/responses", "Run folder.", path=True, identity=False)
+    records: str = setting("builtin", "Records folder of prepare_data, or builtin.", path=True)
     split: str = setting("train", "Split whose songs are measured.")
     classifier: str = setting(
-        "checkpoints/demo_svdnet.keras", "A .keras file, or a run folder of train_classifier."
+        "checkpoints/demo_svdnet.keras",
+        "A .keras file, or a run folder of train_classifier.",
+        path=True,
     )
     response: str = setting("logit", "What to measure: logit, fc2:17, conv3, logit - 0.5 * conv1.")
     excerpt_spacing: int = setting(
@@ -56,14 +58,17 @@ class ResponseSettings(Settings):
 class SearchSettings(Settings):
     """Settings of maximize_activation: one configuration, or a grid of them (Section 3.4)."""
 
-    output: str = setting("runs/grid", "Run folder.", identity=False)
+    output: str = setting("runs/grid", "Run folder.", path=True, identity=False)
     classifier: str = setting(
-        "checkpoints/demo_svdnet.keras", "A .keras file, or a run folder of train_classifier."
+        "checkpoints/demo_svdnet.keras",
+        "A .keras file, or a run folder of train_classifier.",
+        path=True,
     )
     generator: str = setting(
         "checkpoints/demo_generator.keras",
         "A .keras file, or a run folder of train_gan. none: search the excerpt itself, without a "
         "prior (eq. 1).",
+        path=True,
     )
     response: str = setting(
         "logit", "What to drive: logit, fc2:17, conv3, logit - 0.5 * conv1; names of layers."
@@ -100,6 +105,7 @@ class SearchSettings(Settings):
         None,
         "Starting latents: a .npy file (N, latent size), or results.h5 (or the run folder) of an "
         "earlier run with one configuration, whose final latents are taken. Default: from --seeds.",
+        path=True,
     )
     prior: str = setting("paper", "Prior of the latents.", choices=PRIORS)
     keep: str = setting(

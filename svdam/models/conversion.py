@@ -33,20 +33,27 @@ class ConversionSettings(Settings):
     """What `convert` takes; the flags of tools/convert_lasagne.py."""
 
     input: str | None = setting(
-        None, "Network to convert: an .npz of Lasagne, or with --to_lasagne a .keras file."
+        None,
+        "Network to convert: an .npz of Lasagne, or with --to_lasagne a .keras file.",
+        path=True,
     )
     tf1_checkpoint: str | None = setting(
-        None, "TensorFlow 1 checkpoint to convert instead of --input: its path without suffix."
+        None,
+        "TensorFlow 1 checkpoint to convert instead of --input: its path without suffix.",
+        path=True,
     )
     meanstd: str | None = setting(
         None,
         "Mean and standard deviation of the mel bands (.npz with mean and std) that the network "
         "was trained with. With --to_lasagne: where to write them.",
+        path=True,
     )
     standardised_input: bool = setting(
         False, "Converts without --meanstd; the model then takes standardised features."
     )
-    output: str | None = setting(None, "File to write: .keras, or with --to_lasagne .npz.")
+    output: str | None = setting(
+        None, "File to write: .keras, or with --to_lasagne .npz.", path=True
+    )
     to_lasagne: bool = setting(False, "Converts a Keras SVDNet to an .npz for the original code.")
     verify: bool = setting(
         False, "Compares the model with the built-in NumPy reference on random input."

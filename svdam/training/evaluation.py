@@ -32,20 +32,27 @@ from svdam.training.prediction_source import ClassifierOnRecords, PredictionFile
 class EvaluationSettings(Settings):
     """What `run_evaluation` takes; the flags of evaluate_classifier."""
 
-    output: str = setting("runs/evaluation", "Run folder to write.", identity=False)
+    output: str = setting("runs/evaluation", "Run folder to write.", path=True, identity=False)
     classifier: str = setting(
-        "runs/classifier", "Classifier: a .keras file, or a run folder of train_classifier."
+        "runs/classifier",
+        "Classifier: a .keras file, or a run folder of train_classifier.",
+        path=True,
     )
     records: str = setting(
-        "builtin", "Labelled songs: a folder of prepare_data, or 'builtin' for the built-in corpus."
+        "builtin",
+        "Labelled songs: a folder of prepare_data, or 'builtin' for the built-in corpus.",
+        path=True,
     )
     predictions: tuple[str, ...] = setting(
-        (), "Prediction files (.npz) to score instead of a classifier; several are averaged."
+        (),
+        "Prediction files (.npz) to score instead of a classifier; several are averaged.",
+        path=True,
     )
     labels: str | None = setting(
         None,
         "Labels for --predictions: a data set's folder (filelists/ and labels/), a folder of .lab "
         "files, or an .npz file with one array of 0 and 1 a song. By default those of --records.",
+        path=True,
     )
     labels_per_second: float = setting(
         FRONT_END.frames_per_second, "Entries a second of the arrays in --labels=*.npz.", above=0
@@ -69,7 +76,7 @@ class EvaluationSettings(Settings):
         maximum=900,
     )
     audio: str | None = setting(
-        None, "Folder of the data set that --records were made from, for --pitch_shifts."
+        None, "Folder of the data set that --records were made from, for --pitch_shifts.", path=True
     )
     excerpt_by_excerpt: bool = setting(
         False,

@@ -14,10 +14,10 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 class ClassifierSettings(Settings):
     """Settings of train_classifier (Schlueter & Grill, ISMIR 2015)."""
 
-    output: str = setting("runs/classifier", "Run folder.", identity=False)
-    records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    output: str = setting("runs/classifier", "Run folder.", path=True, identity=False)
+    records: str = setting("builtin", "Records folder of prepare_data, or builtin.", path=True)
     initial: str | None = setting(
-        None, "Classifier whose weights to start from (.keras); random ones if empty."
+        None, "Classifier whose weights to start from (.keras); random ones if empty.", path=True
     )
     num_epochs: int = setting(20, "Epochs.", minimum=1)
     epoch_batches: int = setting(2000, "Batches of an epoch.", minimum=1)
@@ -35,6 +35,7 @@ class ClassifierSettings(Settings):
     audio: str | None = setting(
         None,
         "Folder of the sound that the records were made from, if it was moved since.",
+        path=True,
         identity=False,
     )
     num_outputs: int = setting(1, "Output neurons: 1, or 2 with softmax.", minimum=1, maximum=2)
@@ -52,11 +53,12 @@ class ClassifierSettings(Settings):
 class GanSettings(Settings):
     """Settings of train_gan; the defaults are the paper's."""
 
-    output: str = setting("runs/gan", "Run folder.", identity=False)
-    records: str = setting("builtin", "Records folder of prepare_data, or builtin.")
+    output: str = setting("runs/gan", "Run folder.", path=True, identity=False)
+    records: str = setting("builtin", "Records folder of prepare_data, or builtin.", path=True)
     initial: str | None = setting(
         None,
         "Finished run folder of train_gan whose networks to start from; random ones if empty.",
+        path=True,
     )
     num_iterations: int = setting(
         600_000, "Iterations, each of one generator step.", minimum=1, identity=False
@@ -95,7 +97,8 @@ class GanSettings(Settings):
     seed: int = setting(0, "Of weights, latents, interpolates and order.", minimum=0)
     classifier: str | None = setting(
         None,
-        "SVDNet whose second dense layer scores the samples; no score if empty.",
+        "SVDNet (.keras) whose second dense layer scores the samples; no score if empty.",
+        path=True,
         identity=False,
     )
     export: bool = setting(

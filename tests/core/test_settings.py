@@ -100,3 +100,39 @@ def test_seeds(text, seeds):
 def test_bad_seeds_are_refused(text):
     with pytest.raises(InputError, match="--seeds"):
         parse_seeds(text)
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths(Settings):
+    """Paths of each kind, and a text that is none."""
+
+    output: str = setting("runs/x", "Folder.", path=True, identity=False)
+    audio: str | None = setting(None, "Folder.", path=True)
+    files: tuple[str, ...] = setting((), "Files.", path=True)
+    concept: str = setting("voice", "Words.")
+
+
+def test_paths_begin_at_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/ada")
+    (tmp_path / "f.cfg").write_text("--output=~/runs/x\n--files=~/a.npz,b~.npz,~\n--concept=~/x\n")
+    found = parsed(monkeypatch, Paths, [f"--flagfile={tmp_path}/f.cfg"])
+    assert found == Paths("~/runs/x", None, ["~/a.npz", "b~.npz", "~"], "~/x")
+    assert found.output == "/home/ada/runs/x" and found.concept == "~/x"
+    assert found.files == ("/home/ada/a.npz", "b~.npz", "/home/ada")
+    assert Paths(audio="./~/a", output="s3://b/~c").to_dict()["audio"] == "./~/a"
+
+
+@pytest.mark.parametrize("path", ["~/x", "~", "~no_such_user/x", "~a_backup"])
+@pytest.mark.parametrize("home", ["", "home", None])
+def test_a_home_that_is_not_there_is_refused(monkeypatch, path, home):
+    """As in a container whose user has neither HOME nor a name."""
+
+    def nobody(_):
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    monkeypatch.delenv("HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("HOME", home)
+    with pytest.raises(InputError, match=f"--audio: found '{path}', but there is no home folder"):
+        Paths(audio=path)

@@ -144,6 +144,26 @@ def test_the_bounds_themselves_name_no_bound(parse, command, field):
             assert "expected one of" not in found
 
 
+@pytest.mark.parametrize(("command", "field"), FIELDS)
+def test_what_names_a_file_or_folder_begins_at_home(parse, monkeypatch, command, field):
+    """By its help: what it says it takes or writes is a file or a folder."""
+    kind, is_list, _ = kind_of(command, field)
+    words = ("folder", "path", "file ", "file.", ".npz", ".npy", ".keras")
+    if kind is not str or not any(word in field.metadata["help"].lower() for word in words):
+        assert not field.metadata["path"]
+        return
+    if field.metadata["choices"]:
+        return
+    monkeypatch.setenv("HOME", "/home/ada")
+    found = parse(command, f"--{field.name}=~/x")
+    if isinstance(found, str):  # Another flag may be needed beside it.
+        assert "~" not in found
+        assert field.metadata["path"]
+    else:
+        value = getattr(found, field.name)
+        assert value == (("/home/ada/x",) if is_list else "/home/ada/x")
+
+
 @pytest.mark.parametrize("command", CLASSES)
 def test_the_defaults_are_valid(parse, command):
     assert not isinstance(parse(command), str)
