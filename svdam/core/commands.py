@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
+from svdam.core.flagfiles import with_flagfiles
 from svdam.core.validation import InputError, one_line
 
 _GOES_ON = "the same command then goes on with what is written"
@@ -52,7 +53,11 @@ def run_command(main: Callable[[], None]) -> None:
             _fail(message)
 
     try:
-        app.run(guarded)
+        arguments = [sys.argv[0], *with_flagfiles(sys.argv[1:])]
+    except InputError as error:
+        _fail(str(error))
+    try:
+        app.run(guarded, arguments)
     except SystemExit as exit_:
         # After it has used an object store, tensorflow-io aborts the interpreter's own exit.
         if "tensorflow_io" in sys.modules:

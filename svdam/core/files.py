@@ -1,5 +1,6 @@
 """Reading and writing files so that nothing half-written is ever taken for whole."""
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -122,6 +123,16 @@ def expand_home(path: str, where: str) -> str:
             f"or ./{path} if that is its name"
         )
     return os.path.join(found, rest) if slash else found
+
+
+def decoded_text(content: bytes) -> str:
+    """Text in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
+
+    Raises:
+        UnicodeDecodeError: If it is neither.
+    """
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf_16 else "utf-8-sig")
 
 
 def checksum(path: str | os.PathLike) -> str:

@@ -17,6 +17,7 @@ import typing
 from typing import Any
 
 from svdam.core.files import expand_home
+from svdam.core.flagfiles import quoted
 from svdam.core.validation import InputError, quoted_list
 
 LARGEST_INTEGER = 2**31 - 1
@@ -111,7 +112,8 @@ class Settings:
             value = values[name]
             if value is not None:
                 text = ",".join(map(str, value)) if isinstance(value, list) else value
-                lines.append(f"--{name}={str(text).lower() if isinstance(value, bool) else text}\n")
+                text = str(text).lower() if isinstance(value, bool) else str(text)
+                lines.append(f"--{name}={quoted(text)}\n")
         return "".join(lines)
 
 

@@ -11,7 +11,6 @@ Frame k stands for the time k * hop / rate (k / 70 s with the paper's settings),
 segment with start <= time < end, as in the original ``create_aligned_targets``.
 """
 
-import codecs
 import io
 import math
 import re
@@ -21,16 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.files import decoded_text
 from svdam.core.validation import InputError
 
 LABELS = {"sing": True, "nosing": False}
 # Contradictions shorter than this are the rounding of times with three decimals.
 _TOLERANCE_SECS = 0.0011
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 
 
 class Segment(NamedTuple):
@@ -91,12 +86,8 @@ def frame_labels(
 
 
 def _decode(content: bytes, name: str) -> str:
-    encoding = "utf-8"
-    for mark, marked in _BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            encoding = marked
     try:
-        text = content.decode(encoding)
+        text = decoded_text(content)
     except UnicodeDecodeError:
         # Fields are ASCII; a comment in an older encoding does no harm.
         text = content.decode("latin-1")

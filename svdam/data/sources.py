@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 
+from svdam.core.files import decoded_text
 from svdam.core.validation import InputError, quoted_list
 from svdam.data import storage
 
@@ -104,7 +105,7 @@ def read_list(path: str) -> list[tuple[int, str]]:
         InputError: If it cannot be read or is no text in UTF-8.
     """
     try:
-        text = storage.read_bytes(path).decode("utf-8-sig")
+        text = decoded_text(storage.read_bytes(path))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is no text in UTF-8 (byte {error.start})") from error
     lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
