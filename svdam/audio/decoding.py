@@ -8,15 +8,17 @@ Everything is done block by block, and gives the same samples whatever the size 
 that a recording of many hours needs no more memory than a short one.
 """
 
-import contextlib
+import itertools
 import math
+import operator
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from svdam.audio.mpeg import declaring_its_length
+from svdam.audio import mpeg, ogg, riff
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError, one_line
 
@@ -63,13 +65,8 @@ def audio_blocks(
     import soundfile
 
     try:
-        with _opened(path) as audio:
-            if not MIN_RATE <= audio.samplerate <= MAX_RATE or audio.channels < 1:
-                raise InputError(
-                    f"{path}: header says {audio.samplerate} Hz and {audio.channels} channels: "
-                    "is damaged"
-                )
-            yield from resampled(_mono_blocks(audio, path), audio.samplerate, sample_rate)
+        for rate, blocks in itertools.groupby(_blocks_at_rates(path), operator.itemgetter(0)):
+            yield from resampled((block for _, block in blocks), rate, sample_rate)
     except (soundfile.SoundFileError, RuntimeError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
@@ -126,19 +123,38 @@ def _refuse_unreadable(path: Path) -> None:
         raise InputError(f"{path}: is empty (0 bytes)")
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator:
-    """Opens a file so that it can be read to its end."""
-    with contextlib.ExitStack() as stack:
-        audio = stack.enter_context(_open_without_seeking(path))
-        if audio.format == "MP3":
-            whole = stack.enter_context(declaring_its_length(path, audio.frames))
-            if whole != path:
-                audio = stack.enter_context(_open_without_seeking(whole))
-        yield audio
+def rewritten_streams(path: Path) -> Iterator[BinaryIO]:
+    """Yields what libsndfile must read instead of a file to hear all of it.
+
+    Returns:
+        Nothing for most files. Otherwise streams that together are the recording: the parts of
+        joined files, FLAC out of Ogg, files with a header that says how long they are.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(4)
+    if magic in riff.MAGIC:
+        yield from riff.streams(path)
+    elif magic == ogg.MAGIC:
+        yield from ogg.streams(path)
+    else:
+        with _open_without_seeking(os.fsencode(path)) as audio:  # A name need not be Unicode.
+            guess = audio.frames if audio.format == "MP3" else None
+        if guess is not None:
+            yield from mpeg.streams(path, guess)
 
 
-def _open_without_seeking(path: Path):
+def _parts(path: Path) -> Iterator:
+    """The open parts of a recording, one after the other; most have one, the file itself."""
+    part = None
+    for part in rewritten_streams(path):
+        with _open_without_seeking(part) as audio:
+            yield audio
+    if part is None:
+        with _open_without_seeking(os.fsencode(path)) as audio:
+            yield audio
+
+
+def _open_without_seeking(file: bytes | BinaryIO):
     """Opens a file to be read from the start to the end.
 
     soundfile seeks after each block, to where it is already. In an MP3 that loses the state of the
@@ -150,7 +166,19 @@ def _open_without_seeking(path: Path):
         def seekable(self) -> bool:
             return False
 
-    return Stream(os.fsencode(path))  # A name need not be Unicode.
+    return Stream(file)
+
+
+def _blocks_at_rates(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """(rate in Hz, block) through all parts, whose rates may differ."""
+    for audio in _parts(path):
+        if not MIN_RATE <= audio.samplerate <= MAX_RATE or audio.channels < 1:
+            raise InputError(
+                f"{path}: header says {audio.samplerate} Hz and {audio.channels} channels: "
+                "is damaged"
+            )
+        for block in _mono_blocks(audio, path):
+            yield audio.samplerate, block
 
 
 def _mono_blocks(audio, path: Path) -> Iterator[np.ndarray]:

@@ -11,6 +11,10 @@ class InputError(ValueError):
     """Bad input. Its message is one line: what, where, what was found and the way out."""
 
 
+class InputWarning(UserWarning):
+    """Unusual input that can be used, and how it was understood. Its message is one line."""
+
+
 def quoted_list(names: Sequence[Any], limit: int = 12) -> str:
     """``'a', 'b' and 3 more``: names for a message, cut after ``limit``."""
     shown = ", ".join(repr(name) for name in names[:limit])

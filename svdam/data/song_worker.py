@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import svdam
-from svdam.core.validation import InputError, one_line
+from svdam.core.validation import InputError, InputWarning, one_line
 from svdam.data import storage
 from svdam.data.songs import DECODERS, SongTask, prepare_song, write_piece
 from svdam.data.tensorflow_io import load_tensorflow_io
@@ -77,6 +78,8 @@ class SongWorker:
         result = json.loads(answer)
         if "cannot_write" in result:
             raise OSError(0, result["cannot_write"], task.piece)
+        for warning in result["warnings"]:
+            print(f"warning: {warning}", file=sys.stderr)
         return result["reason"]
 
     def close(self) -> None:
@@ -227,7 +230,16 @@ def _serve(decoder: str) -> None:
         answers.write(json.dumps(_result(SongTask(**json.loads(line)))).encode() + b"\n")
 
 
-def _result(task: SongTask) -> dict[str, str | None]:
+def _result(task: SongTask) -> dict[str, Any]:
+    """The answer to a task: why the song has to be skipped, or None, and warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = _prepared(task)
+    shown = [str(warning.message) for warning in caught if warning.category is InputWarning]
+    return {**result, "warnings": shown}
+
+
+def _prepared(task: SongTask) -> dict[str, Any]:
     try:
         example = prepare_song(task)
     except InputError as error:

@@ -19,9 +19,11 @@ log_mel        bytes   (num_frames, mels), row by row
 =============  ======  =================================================================
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,10 +85,8 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
         segments = parse_labels(labels_content, task.labels)
     with storage.local_copy(task.audio) as path:
         audio_sha256 = file_sha256(str(path))
-        try:
+        with _named(task.audio, path):
             sound = _analyse(_decoded(path, task.decoder), task, front_end)
-        except InputError as error:
-            raise InputError(str(error).replace(str(path), task.audio)) from error
     num_frames = sound.statistics.num_frames
     duration_secs = sound.num_samples / front_end.sample_rate
     if num_frames < front_end.excerpt_frames:
@@ -116,6 +116,20 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
             "log_mel": memoryview(sound.log_mel),
         }
     )
+
+
+@contextlib.contextmanager
+def _named(audio: str, path: Path) -> Iterator[None]:
+    """Lets errors and warnings about the local copy of a song name the song."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), audio)) from error
+    for warning in caught:
+        message = str(warning.message).replace(str(path), audio)
+        warnings.warn(message, warning.category, stacklevel=4)
 
 
 class _Sound(NamedTuple):

@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from svdam.audio.decoding import MAX_RATE, MIN_RATE, MISSING_TOLERANCE, mono, resampled
+from svdam.audio.decoding import (
+    MAX_RATE,
+    MIN_RATE,
+    MISSING_TOLERANCE,
+    mono,
+    resampled,
+    rewritten_streams,
+)
 from svdam.audio.mpeg import counted_samples
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError, one_line
@@ -98,6 +105,12 @@ def _checked_header(path: Path):
         raise InputError(
             f"{path}: is {header.format} with {header.subtype}, which --decoder=tfio does not "
             "read right; use --decoder=soundfile"
+        )
+    parts = sum(1 for _ in rewritten_streams(path))
+    if parts > 1 or (parts and header.format != "MP3"):
+        raise InputError(
+            f"{path}: holds more than its header says, which --decoder=tfio does not read; use "
+            "--decoder=soundfile"
         )
     if not MIN_RATE <= header.samplerate <= MAX_RATE or header.frames < 1:
         raise InputError(

@@ -160,8 +160,8 @@ def _patched_headers() -> dict[str, bytes]:
         "refuse-no-samples.flac": encoded("flac", np.zeros((0, 1))),
         "refuse-no-data-chunk.wav": whole[:36],
         "refuse-empty-data-chunk.wav": whole[:40] + bytes(4),
-        "any-data-chunk-of-0-bytes.wav": whole[:40] + bytes(4) + whole[44:],
-        "any-data-chunk-of-4-gb.wav": whole[:40] + b"\xff" * 4 + whole[44:],
+        "read-data-chunk-of-0-bytes.wav": whole[:40] + bytes(4) + whole[44:],
+        "read-data-chunk-of-4-gb.wav": whole[:40] + b"\xff" * 4 + whole[44:],
         "any-riff-of-4-gb.wav": whole[:4] + b"\xff" * 4 + whole[8:],
         "read-unknown-chunk.wav": whole[:36]
         + b"junk"

@@ -53,6 +53,17 @@ def test_a_worker_that_hangs_is_given_up(task, tmp_path):
     worker.close()
 
 
+def test_unusual_input_is_told(worker, task, tmp_path, capfd):
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[40:44] = bytes(4)  # The size of the sound.
+    (tmp_path / "cut off.wav").write_bytes(content)
+    assert worker.prepare(task("b", str(tmp_path / "cut off.wav"))) is None
+    shown = capfd.readouterr().err
+    assert shown.startswith(f"warning: {tmp_path}/cut off.wav: its header says that 0 bytes of")
+    assert shown.count("\n") == 1
+    assert worker.prepare(task()) is None and capfd.readouterr().err == ""
+
+
 def test_a_place_that_cannot_be_written_ends_the_job(worker, task, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"'.*file/x'"):

@@ -50,6 +50,9 @@ def test_gives_the_samples_of_the_usual_decoder(tmp_path, suffix, subtype, rate)
         ("a.aiff", encoded("aiff"), "is AIFF with PCM_16"),
         ("a.mp3", id3v2(70_000), "header is damaged"),
         ("nan.wav", encoded("wav", sound() * np.nan, subtype="FLOAT"), "not finite"),
+        ("a.wav", encoded("wav")[:40] + bytes(4) + encoded("wav")[44:], "holds more than its head"),
+        ("a.ogg", encoded("ogg") * 2, "a.ogg: holds more than its header says"),
+        ("a.mp3", encoded("mp3") * 2, "a.mp3: holds more than its header says"),
     ],
 )
 def test_what_it_would_not_survive_or_get_wrong_is_refused(tmp_path, name, content, message):
