@@ -2,10 +2,12 @@
 
 Nothing here knows Keras, and weights are taken as the original files hold them: true convolutions
 on (batch, channel, time, mel) for Lasagne, mel-major correlations on (batch, mel, time, channel)
-for TensorFlow 1. Computed in double precision, one line a layer, slowly.
+for the authors' released code, correlations on (batch, time, mel, channel) for musicnn. Computed in
+double precision, one line per layer, slowly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +95,86 @@ def tf1_generator_forward(variables: Mapping[str, np.ndarray], latents: np.ndarr
     return np.maximum(x, FRONT_END.silence)[:, :, 6:-7, 0].swapaxes(1, 2)
 
 
+def musicnn_forward(
+    variables: Mapping[str, np.ndarray], excerpts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The network ``_musicnn`` of Pons and Serra (2019), without dropout.
+
+    Args:
+        variables: ``conv2d/kernel`` ... ``dense_1/bias``.
+        excerpts: (batch, time, band 96) log-mel excerpts.
+
+    Returns:
+        Activations by the layer names of `svdam.models.musicnn`, maps as (batch, time, channel).
+    """
+    weights = {name: np.asarray(values, np.float64) for name, values in variables.items()}
+    x = _normalised(np.asarray(excerpts, np.float64)[..., np.newaxis], weights, 0)
+    branches = []
+    for index in range(5):
+        name = f"conv2d_{index}" if index else "conv2d"
+        frames = len(weights[f"{name}/kernel"])
+        maps = _rectified(_padded(x, (frames - 1) // 2, frames // 2), weights, name)
+        branches.append(_normalised(maps, weights, 1 + index).max(axis=2))
+    layers = {
+        "timbral": np.concatenate(branches[:2], axis=2),
+        "temporal": np.concatenate(branches[2:], axis=2),
+    }
+    features = [np.concatenate(branches, axis=2)]
+    for index in range(3):
+        padded = _padded(features[-1][..., np.newaxis], 3, 3)
+        maps = _normalised(_rectified(padded, weights, f"conv2d_{5 + index}"), weights, 6 + index)
+        residual = features[-1] if index else 0
+        layers[f"cnn{1 + index}"] = maps[:, :, 0] + residual
+        features.append(layers[f"cnn{1 + index}"])
+    together = np.concatenate(features, axis=2)
+    layers["max_pool"], layers["mean_pool"] = together.max(axis=1), together.mean(axis=1)
+    pools = np.stack([layers["max_pool"], layers["mean_pool"]], axis=2).reshape(len(x), -1)
+    x = _normalised(pools, weights, 9) @ weights["dense/kernel"] + weights["dense/bias"]
+    layers["penultimate"] = x = _normalised(np.maximum(x, 0), weights, 10)
+    layers["logits"] = x @ weights["dense_1/kernel"] + weights["dense_1/bias"]
+    return layers
+
+
+def musicnn_vgg_forward(
+    variables: Mapping[str, np.ndarray], excerpts: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The network ``_vgg`` of Pons and Serra (2019), without dropout.
+
+    Args:
+        variables: ``1CNN/kernel`` ... ``dense/bias``.
+        excerpts: (batch, time 187, band 96) log-mel excerpts.
+
+    Returns:
+        Activations by the layer names of `svdam.models.musicnn`.
+    """
+    weights = {name: np.asarray(values, np.float64) for name, values in variables.items()}
+    x = _normalised(np.asarray(excerpts, np.float64)[..., np.newaxis], weights, 0)
+    layers = {}
+    pools = (((4, 1), 2), ((2, 2), 2), ((2, 2), 2), ((2, 2), 2), ((4, 4), 4))  # Size, stride.
+    for index, (size, stride) in enumerate(pools, 1):
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        x = _normalised(_rectified(padded, weights, f"{index}CNN"), weights, index)
+        layers[f"pool{index}"] = x = _pooled(x, size, stride)
+    layers["logits"] = x.reshape(len(x), -1) @ weights["dense/kernel"] + weights["dense/bias"]
+    return layers
+
+
+def _normalised(x: np.ndarray, weights: Mapping[str, np.ndarray], index: int) -> np.ndarray:
+    """Batch normalisation of the last axis by the statistics of the training."""
+    name = f"batch_normalization_{index}" if index else "batch_normalization"
+    scale = weights[f"{name}/gamma"] / np.sqrt(weights[f"{name}/moving_variance"] + 1e-3)
+    return (x - weights[f"{name}/moving_mean"]) * scale + weights[f"{name}/beta"]
+
+
+def _rectified(x: np.ndarray, weights: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    return np.maximum(_correlation(x, weights[f"{name}/kernel"]) + weights[f"{name}/bias"], 0)
+
+
+def _padded(x: np.ndarray, before: int, after: int) -> np.ndarray:
+    """(batch, time, band, channel) with zeros before and after."""
+    return np.pad(x, ((0, 0), (before, after), (0, 0), (0, 0)))
+
+
 def _true_convolution(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(batch, input, time, mel) with (output, input, time, mel): y[t] = sum x[t + 2 - i] w[i]."""
     height, width = weights.shape[2:]
@@ -108,13 +190,8 @@ def _true_convolution(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _correlation(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """(batch, height, width, input) with (height, width, input, output): y[t] = sum x[t+i] k[i]."""
-    height, width = kernel.shape[:2]
-    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
-    total = np.zeros(())
-    for i in range(height):
-        for j in range(width):
-            total = total + x[:, i : i + rows, j : j + columns] @ kernel[i, j]
-    return total
+    windows = _windows(x, kernel.shape[:2])
+    return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
 
 
 def _transposed_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -129,12 +206,15 @@ def _transposed_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return full[:, top : top + 2 * rows, left : left + 2 * columns]
 
 
-def _pooled(x: np.ndarray) -> np.ndarray:
-    """Maxima of 3 x 3 cells of (batch, height, width, channel); an incomplete rest is left out."""
-    batch, height, width, channels = x.shape
-    rows, columns = height // 3, width // 3
-    cells = x[:, : 3 * rows, : 3 * columns].reshape(batch, rows, 3, columns, 3, channels)
-    return cells.max(axis=(2, 4))
+def _pooled(x: np.ndarray, size: Sequence[int] = (3, 3), stride: int = 3) -> np.ndarray:
+    """Maxima of cells of (batch, height, width, channel); an incomplete rest is left out."""
+    return _windows(x, size)[:, ::stride, ::stride].max(axis=(-2, -1))
+
+
+def _windows(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """A view of all stretches of (batch, height, width, channel): the size is the last two axes."""
+    view: Any = np.lib.stride_tricks.sliding_window_view  # Its types know one axis only.
+    return view(x, size, axis=(1, 2))
 
 
 def _leaky(x: np.ndarray, slope: float) -> np.ndarray:

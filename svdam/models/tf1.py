@@ -37,7 +37,7 @@ _GENERATOR_NAMES = (
 )
 _GENERATOR_LAYERS = ("dense", "up1", "up2", "up3", "up4", "out")
 _SLOT = re.compile(
-    r"(.*/)?(kernel|bias)/(Momentum|Adam|Adam_\d+|RMSProp|RMSProp_\d+|Adagrad)"
+    r"(.*/)?(kernel|bias|gamma|beta)/(Momentum|Adam|Adam_\d+|RMSProp|RMSProp_\d+|Adagrad)"
     r"|(.*/)?(beta[12]_power|global_step)(_\d+)?"
 )
 _MAX_BYTES = 256 << 20
@@ -83,7 +83,7 @@ def read_tf1_variables(prefix: str | os.PathLike) -> tuple[dict[str, np.ndarray]
 
     names = [name for name in shapes if not _SLOT.fullmatch(name)]
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         return {name: np.asarray(reader.get_tensor(name)) for name in names}, prefix
     except Exception as error:  # Whatever TensorFlow stumbles over in a damaged file.
         raise InputError(f"{prefix}: is damaged or cut short ({one_line(error)})") from error
@@ -99,7 +99,7 @@ def _checkpoint_shapes(prefix: str) -> dict[str, Sequence[int]]:
             hint = " (give the checkpoint's path without suffix)" if folder.is_dir() else ""
             raise InputError(f"{prefix}: is no TensorFlow 1 checkpoint: no {path.name}{hint}")
     try:
-        reader = tf.train.load_checkpoint(prefix)
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     except Exception as error:
         raise InputError(f"{prefix}: has no readable index ({one_line(error)})") from error
