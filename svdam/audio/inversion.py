@@ -2,7 +2,8 @@
 
 Section 4.2 resynthesises examples. As the authors' code does: undo the logarithm, go back to linear
 frequency with the filterbank's pseudo-inverse, set what became negative to zero (nothing is left
-above 8 kHz, where no filter reaches), find phases by 100 iterations of Griffin & Lim (1984).
+above 8 kHz, where no filter reaches), find phases by 100 iterations of Griffin & Lim (1984). Other
+front ends are inverted in the same way; if their filters sum powers, the square root comes last.
 
 Two options sound better and leave the paper's path: ``inversion="nnls"`` looks for magnitudes that
 are not negative in the first place (least squares, librosa), and ``momentum`` above 0 is the fast
@@ -18,7 +19,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from svdam.audio.log_mel import log_mel_spectrogram, mel_filterbank
+from svdam.audio.filterbanks import mel_filterbank
+from svdam.audio.log_mel import analysis_window, decompress, log_mel_spectrogram
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError, quoted_list, require_finite, require_log_mel
 
@@ -28,8 +30,6 @@ INVERSIONS = ("pseudo_inverse", "nnls")
 
 ROUND_TRIP_RANGE_DB = 60.0
 """`round_trip_error_db` counts what is further below an excerpt's maximum as so far below it."""
-
-_DB_PER_NEPER = 20 / np.log(10)
 
 
 def log_mel_to_audio(
@@ -41,7 +41,7 @@ def log_mel_to_audio(
     """Resynthesises one log-mel spectrogram.
 
     Args:
-        log_mel: (frames, num_mels) natural logarithm of mel magnitudes.
+        log_mel: (frames, num_mels), as `log_mel_spectrogram` computes it.
         num_iterations: Iterations of Griffin and Lim's algorithm.
         front_end: Front-end settings.
         **options: ``inversion`` and ``momentum``, as `log_mels_to_audio`.
@@ -67,7 +67,7 @@ def log_mels_to_audio(
     """Resynthesises a batch, one sound a thread.
 
     Args:
-        log_mels: (batch, frames, num_mels) natural logarithm of mel magnitudes.
+        log_mels: (batch, frames, num_mels), as `log_mel_spectrogram` computes them.
         num_iterations: Iterations of Griffin and Lim's algorithm.
         front_end: Front-end settings.
         inversion: One of `INVERSIONS`.
@@ -106,8 +106,8 @@ def log_mels_to_magnitudes(
         inversion: One of `INVERSIONS`.
 
     Returns:
-        (batch, frames, window_length // 2 + 1) float64, not negative. Values at the floor of the
-        logarithm are taken as silence.
+        (batch, frames, num_bins) float64, not negative. Values at the floor of the logarithm are
+        taken as silence.
 
     Raises:
         InputError: If a value is not finite, or there is no such inversion.
@@ -118,11 +118,12 @@ def log_mels_to_magnitudes(
         )
     log_mels = np.asarray(log_mels, np.float64)
     require_finite(log_mels, "log-mel")
-    mel = np.exp(np.minimum(log_mels, 50.0))  # exp(50) is far beyond any sound; no overflow.
-    mel[log_mels <= front_end.silence + 1e-6] = 0
+    mel = decompress(log_mels, front_end)
     if inversion == "pseudo_inverse":
-        return np.maximum(mel @ _inverse_filterbank(front_end), 0)
-    return np.stack([_least_squares(one, front_end) for one in mel])
+        spectra = np.maximum(mel @ _inverse_filterbank(front_end), 0)
+    else:
+        spectra = np.stack([_least_squares(one, front_end) for one in mel])
+    return spectra if front_end.power == 1 else np.sqrt(spectra)
 
 
 def round_trip_error_db(
@@ -140,14 +141,20 @@ def round_trip_error_db(
         front_end: Front-end settings.
 
     Returns:
-        Mean absolute difference over all cells, in dB of magnitude.
+        Mean absolute difference over all cells, in dB.
     """
-    wanted = np.asarray(log_mel, np.float64) * _DB_PER_NEPER
-    found = log_mel_spectrogram(samples, front_end) * _DB_PER_NEPER
+    wanted = _decibels(log_mel, front_end)
+    found = _decibels(log_mel_spectrogram(samples, front_end), front_end)
     loud = wanted > wanted.max() - ROUND_TRIP_RANGE_DB / 2
     found = found + np.median((wanted - found)[loud])
     floor = wanted.max() - ROUND_TRIP_RANGE_DB
     return float(np.abs(np.maximum(found, floor) - np.maximum(wanted, floor)).mean())
+
+
+def _decibels(log_mel: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """Mel bands in dB, before the offset of the logarithm."""
+    mel = np.maximum(decompress(log_mel, front_end), np.finfo(np.float64).tiny)
+    return (20 if front_end.power == 1 else 10) * np.log10(mel)
 
 
 @functools.lru_cache(maxsize=8)
@@ -178,37 +185,41 @@ def _griffin_lim(
 ) -> np.ndarray:
     """A signal of peak 1 whose STFT magnitudes come close to ``magnitudes``, (frames, bins).
 
-    Uses the front end's own framing (no centre padding), so that analysing the result again gives
-    as many frames. Phases start from a fixed seed: the same input sounds the same. Single precision
-    halves the time; its rounding is far below what Griffin-Lim leaves undone.
+    Uses the front end's own framing, so that analysing the result again gives as many frames.
+    Phases start from a fixed seed: the same input sounds the same. Single precision halves the
+    time; its rounding is far below what Griffin-Lim leaves undone.
     """
+    num_samples = front_end.num_samples(len(magnitudes))
     peak = magnitudes.max(initial=0)
     if peak <= 0:
-        return np.zeros(front_end.num_samples(len(magnitudes)), np.float32)
+        return np.zeros(num_samples, np.float32)
     magnitudes = (magnitudes / peak).astype(np.float32)
-    window = np.hanning(front_end.window_length).astype(np.float32)
+    window = analysis_window(front_end).astype(np.float32)
     overlap_add = _OverlapAdd(len(magnitudes), front_end)
     overlap = overlap_add(np.broadcast_to(window**2, (len(magnitudes), len(window)))).copy()
     # At the very ends the window is nearly zero; there is nothing to be divided back.
     overlap = np.maximum(overlap, 1e-3 * overlap.max())
+    inside = slice(front_end.padding, front_end.padding + num_samples)
+    overlap[: inside.start] = overlap[inside.stop :] = np.inf  # Silence, which is not heard.
 
     def synthesise(spectra: np.ndarray) -> np.ndarray:
-        frames = scipy.fft.irfft(spectra, n=front_end.window_length, axis=-1)
-        frames *= window
-        return overlap_add(frames) / overlap
+        frames = scipy.fft.irfft(spectra, n=front_end.fft_length, axis=-1)
+        return overlap_add(frames[:, : len(window)] * window) / overlap
 
     phases = np.random.RandomState(0).uniform(-np.pi, np.pi, magnitudes.shape)
     samples = synthesise((magnitudes * np.exp(1j * phases)).astype(np.complex64))
     previous = None
     for _ in range(num_iterations):
-        frames = np.lib.stride_tricks.sliding_window_view(samples, front_end.window_length)
-        spectra = scipy.fft.rfft(frames[:: front_end.hop_length] * window, axis=-1)
+        frames = np.lib.stride_tricks.sliding_window_view(samples, len(window))
+        windowed = frames[:: front_end.hop_length] * window
+        spectra = scipy.fft.rfft(windowed, front_end.fft_length, axis=-1)
         ahead = spectra
         if momentum and previous is not None:
             ahead = spectra + np.float32(momentum) * (spectra - previous)
         previous = spectra
         norms = np.sqrt(np.square(ahead.real) + np.square(ahead.imag))
         samples = synthesise(ahead * (magnitudes / np.maximum(norms, 1e-15)))
+    samples = samples[inside]
     return samples / max(np.abs(samples).max(), 1e-30)
 
 
@@ -219,7 +230,7 @@ class _OverlapAdd:
         self._window_length, self._hop_length = front_end.window_length, front_end.hop_length
         # Every fourth frame does not touch its like (hop 315, window 1024): add them in one go.
         self._stride = -(-front_end.window_length // front_end.hop_length)
-        self._num_samples = front_end.num_samples(num_frames)
+        self._num_samples = self._window_length + (num_frames - 1) * self._hop_length
         span = self._stride * self._hop_length
         self._buffer = np.zeros((-(-num_frames // self._stride) + 1) * span, np.float32)
 

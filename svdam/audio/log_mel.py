@@ -1,10 +1,13 @@
 """The classifier's front end: from samples to a log-mel spectrogram.
 
-Section 3.1 of the paper (footnotes 2 and 3) and Schlueter & Grill (ISMIR 2015): magnitudes of a
-1024-sample STFT without centre padding, 80 triangular mel filters, natural logarithm.
+By default, that of Section 3.1 of the paper (footnotes 2 and 3) and of Schlueter & Grill (ISMIR
+2015): magnitudes of a 1024-sample STFT without centre padding, 80 triangular mel filters, natural
+logarithm. `svdam.audio.front_ends` has others.
 
-As in the original code, frames are windowed in single precision and transformed in double: an FFT
-in single precision is off by up to 3e-5 in the logarithm.
+Each filterbank comes with the arithmetic of the code that it is from, as the rounding of an FFT in
+single precision shows in the logarithm of quiet bands (by up to 3e-5 for ``ismir2015``, 3e-4 for
+``yamnet``): frames are windowed in single precision and transformed in double for ``ismir2015``,
+both in double for ``slaney`` (librosa), both in single for ``htk`` (TensorFlow).
 """
 
 import functools
@@ -14,69 +17,31 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
+from svdam.audio.filterbanks import mel_filterbank
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError
 
 _BLOCK_FRAMES = 1024  # Bounds the memory of a long recording.
 _PART_FRAMES = 128  # 1 MB of spectra, which stay in a core's cache.
 _GROUP_BANDS = 16
-
-
-@functools.lru_cache(maxsize=8)
-def mel_filterbank(front_end: FrontEnd = FRONT_END) -> np.ndarray:
-    """The mel filterbank of footnote 3.
-
-    Corner frequencies are equally spaced in mel = 1127 ln(1 + f / 700). Each filter rises from its
-    lower corner and falls to its upper one, sampled at the FFT bins, and sums to 1. As in the
-    original code the widths of the slopes are counted in whole bins, so that the two slopes need
-    not meet exactly at the middle corner.
-
-    Returns:
-        (window_length // 2 + 1, num_mels) float64, read-only.
-    """
-    num_bins = front_end.window_length // 2 + 1
-    corners_mel = np.linspace(
-        hz_to_mel(front_end.min_hz), hz_to_mel(front_end.max_hz), front_end.num_mels + 2
-    )
-    corners = mel_to_hz(corners_mel) * front_end.window_length / front_end.sample_rate  # In bins.
-    edges = np.searchsorted(np.arange(num_bins), corners)
-    filterbank = np.zeros((num_bins, front_end.num_mels))
-    for band in range(front_end.num_mels):
-        left, peak, right = edges[band : band + 3]
-        rising, falling = np.arange(left, peak), np.arange(peak, right)
-        filterbank[rising, band] = (rising - corners[band]) / (peak - left)
-        filterbank[falling, band] = (corners[band + 2] - falling) / (right - peak)
-    filterbank /= filterbank.sum(axis=0)
-    filterbank.flags.writeable = False
-    return filterbank
-
-
-def hz_to_mel(hz: np.ndarray | float) -> np.ndarray:
-    """Frequency in hertz as mel = 1127 ln(1 + f / 700)."""
-    return 1127 * np.log1p(np.asarray(hz) / 700)
-
-
-def mel_to_hz(mel: np.ndarray | float) -> np.ndarray:
-    """The inverse of `hz_to_mel`."""
-    return 700 * np.expm1(np.asarray(mel) / 1127)
+_LARGEST_EXPONENT = 50.0  # Far beyond any sound; no overflow.
 
 
 def magnitude_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
-    """Magnitudes of the STFT (footnote 2), without centre padding.
+    """Magnitudes of the STFT (footnote 2).
 
     Args:
         samples: (samples,) mono, at ``front_end.sample_rate``.
         front_end: Front-end settings.
 
     Returns:
-        (frames, window_length // 2 + 1) float32.
+        (frames, num_bins) float32.
 
     Raises:
         InputError: If the samples are not one-dimensional or not finite.
     """
-    num_bins = front_end.window_length // 2 + 1
-    transform = _Transform(front_end, num_bins)
-    frames = np.empty((front_end.num_frames(len(samples)), num_bins), np.float32)
+    transform = _Transform(front_end, front_end.num_bins)
+    frames = np.empty((front_end.num_frames(len(samples)), front_end.num_bins), np.float32)
     start = 0
     for block in _frame_blocks([samples], front_end):
         for part in _parts(block):
@@ -86,14 +51,15 @@ def magnitude_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) 
 
 
 def log_mel_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
-    """The log-mel spectrogram of a recording: log(max(mel, 1e-7)), Section 3.1.
+    """The log-mel spectrogram of a recording: log(max(mel, 1e-7)) in Section 3.1.
 
     Args:
         samples: (samples,) mono, at ``front_end.sample_rate``.
         front_end: Front-end settings.
 
     Returns:
-        (frames, num_mels) float32; no frames where there are fewer samples than a window.
+        (frames, num_mels) float32; without centring, there are no frames if the recording is
+        shorter than a window.
 
     Raises:
         InputError: If the samples are not one-dimensional or not finite.
@@ -124,15 +90,51 @@ def log_mel_blocks(
         log_mel = np.empty((len(frames), front_end.num_mels), np.float32)
         start = 0
         for part in _parts(frames):
-            magnitudes = transform.magnitudes(part)
+            spectra = transform.magnitudes(part) if front_end.power == 1 else transform.powers(part)
             mel = log_mel[start : start + len(part)]
             for group in groups:
-                bins = magnitudes[:, group.start_bin : group.stop_bin]
+                bins = spectra[:, group.start_bin : group.stop_bin]
                 np.matmul(bins, group.filters, out=mel[:, group.bands])
             start += len(part)
-        np.maximum(log_mel, front_end.magnitude_floor, out=log_mel)
-        np.log(log_mel, out=log_mel)
-        yield log_mel
+        yield compress(log_mel, front_end)
+
+
+def compress(mel: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
+    """The logarithm of a front end, in place.
+
+    Args:
+        mel: Mel bands, float32 or float64, of any shape.
+        front_end: Front-end settings.
+
+    Returns:
+        ``mel`` itself, which now holds the log-mel spectrogram.
+    """
+    if front_end.log_scale != 1:
+        mel *= front_end.log_scale
+    if front_end.log_offset:
+        mel += front_end.log_offset
+    np.maximum(mel, front_end.magnitude_floor, out=mel)
+    np.log(mel, out=mel)
+    if front_end.log_factor != 1:
+        mel *= front_end.log_factor
+    return mel
+
+
+def decompress(log_mel: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
+    """The inverse of `compress`: mel bands of magnitude or power.
+
+    Args:
+        log_mel: Log-mel spectrogram, of any shape.
+        front_end: Front-end settings.
+
+    Returns:
+        float64, not negative; 0 where ``log_mel`` is that of silence, or less.
+    """
+    log_mel = np.asarray(log_mel, np.float64)
+    exponent = np.minimum(log_mel / front_end.log_factor, _LARGEST_EXPONENT)
+    mel = np.maximum(np.exp(exponent) - front_end.log_offset, 0) / front_end.log_scale
+    mel[log_mel <= front_end.silence + 1e-6 * front_end.log_factor] = 0
+    return mel
 
 
 class _FilterGroup(NamedTuple):
@@ -152,30 +154,52 @@ def _filter_groups(front_end: FrontEnd) -> list[_FilterGroup]:
     for start in range(0, front_end.num_mels, _GROUP_BANDS):
         bands = slice(start, min(start + _GROUP_BANDS, front_end.num_mels))
         used = np.flatnonzero(filterbank[:, bands].any(axis=1))
-        first, stop = int(used[0]), int(used[-1]) + 1
+        first, stop = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
         filters = np.ascontiguousarray(filterbank[first:stop, bands])
         groups.append(_FilterGroup(bands, first, stop, filters))
     return groups
 
 
 class _Transform:
-    """Magnitudes of a few frames at a time: so few that all steps find them in the cache."""
+    """Spectra of a few frames at a time: so few that all steps find them in the cache."""
 
     def __init__(self, front_end: FrontEnd, num_bins: int):
         self._num_bins = num_bins
-        self._window = np.hanning(front_end.window_length).astype(np.float32)
-        self._windowed = np.empty((_PART_FRAMES, front_end.window_length))
+        self._window = analysis_window(front_end)
+        precision = np.float32 if front_end.filterbank == "htk" else np.float64
+        self._windowed = np.zeros((_PART_FRAMES, front_end.fft_length), precision)
         self._spectra = np.empty((_PART_FRAMES, num_bins), np.complex64)
         self._magnitudes = np.empty((_PART_FRAMES, num_bins), np.float32)
 
     def magnitudes(self, frames: np.ndarray) -> np.ndarray:
         """(frames, window_length) float32 -> (frames, num_bins) float32, valid until next time."""
-        count = len(frames)
-        windowed, spectra = self._windowed[:count], self._spectra[:count]
-        # The product is rounded to single precision before it is widened, as in the original code.
-        np.multiply(frames, self._window, out=windowed, dtype=np.float32, casting="same_kind")
+        spectra = self._transform(frames)
+        return np.abs(spectra, out=self._magnitudes[: len(frames)])
+
+    def powers(self, frames: np.ndarray) -> np.ndarray:
+        """As `magnitudes`, squared."""
+        parts = self._transform(frames).view(np.float32)
+        np.square(parts, out=parts)
+        return np.add(parts[:, ::2], parts[:, 1::2], out=self._magnitudes[: len(frames)])
+
+    def _transform(self, frames: np.ndarray) -> np.ndarray:
+        windowed, spectra = self._windowed[: len(frames)], self._spectra[: len(frames)]
+        # The product is rounded to the window's precision, then widened to that of the transform.
+        inside, precision = windowed[:, : len(self._window)], self._window.dtype
+        np.multiply(frames, self._window, out=inside, dtype=precision, casting="same_kind")
         spectra[...] = scipy.fft.rfft(windowed, axis=1)[:, : self._num_bins]
-        return np.abs(spectra, out=self._magnitudes[:count])
+        return spectra
+
+
+def analysis_window(front_end: FrontEnd) -> np.ndarray:
+    """The window of the STFT, (window_length,), in the precision that it is applied in."""
+    length = front_end.window_length
+    period = length - 1 if front_end.window == "symmetric_hann" else length
+    if front_end.filterbank == "htk":  # TensorFlow computes it in single precision.
+        turns = np.float32(2 * np.pi) * np.arange(length, dtype=np.float32) / np.float32(period)
+        return np.float32(0.5) - np.float32(0.5) * np.cos(turns)
+    window = np.hanning(period + 1)[:length]
+    return window if front_end.filterbank == "slaney" else window.astype(np.float32)
 
 
 def _frame_blocks(sample_blocks: Iterable[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
@@ -183,18 +207,32 @@ def _frame_blocks(sample_blocks: Iterable[np.ndarray], front_end: FrontEnd) -> I
 
     Always the same frames are in a block: sums of other lengths may be rounded otherwise.
     """
-    hop, length = front_end.hop_length, front_end.num_samples(_BLOCK_FRAMES)
+    hop, window = front_end.hop_length, front_end.window_length
+    length = window + (_BLOCK_FRAMES - 1) * hop
     pending = np.zeros(0, np.float32)
-    for samples in sample_blocks:
-        samples = _validate_samples(samples)
+    for samples in _padded(map(_validate_samples, sample_blocks), front_end.padding):
         pending = np.concatenate([pending, samples]) if len(pending) else samples
         start = 0
         while len(pending) - start >= length:
             yield _frames(pending[start : start + length], front_end)
             start += _BLOCK_FRAMES * hop
         pending = pending[start:]
-    if front_end.num_frames(len(pending)):
+    if len(pending) >= window:
         yield _frames(pending, front_end)
+
+
+def _padded(blocks: Iterator[np.ndarray], padding: int) -> Iterator[np.ndarray]:
+    """Zeros before the first and after the last sample, if there is any."""
+    if not padding:
+        yield from blocks
+        return
+    zeros, num_samples = np.zeros(padding, np.float32), 0
+    for block in blocks:
+        if len(block):
+            yield block if num_samples else np.concatenate([zeros, block])
+        num_samples += len(block)
+    if num_samples:
+        yield zeros
 
 
 def _frames(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:

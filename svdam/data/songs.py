@@ -187,7 +187,7 @@ def song_fingerprint(
 ) -> str:
     """Hash of everything that a song's record is made from, but its name."""
     labels = None if labels_content is None else hashlib.sha256(labels_content).hexdigest()
-    facts = [RECORD_FORMAT, dataclasses.asdict(front_end), task.dtype, audio_sha256, labels]
+    facts = [RECORD_FORMAT, front_end.to_dict(), task.dtype, audio_sha256, labels]
     if task.decoder != DECODERS[0]:
         facts.append(task.decoder)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -53,7 +53,7 @@ def detection_chart(
 
 
 def _draw_spectrogram(axis, log_mel: np.ndarray, duration_secs: float, front_end: FrontEnd) -> None:
-    from svdam.audio.log_mel import hz_to_mel
+    from svdam.core.front_end import hz_to_mel
 
     stride = -(-len(log_mel) // _MAX_COLUMNS)
     starts = np.arange(0, len(log_mel), stride)

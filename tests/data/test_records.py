@@ -135,7 +135,8 @@ def test_swapped_shards_of_one_size_are_noticed(copy):
     [
         (lambda m: m.update(format=99), "has format 99, expected 1: another version"),
         (lambda m: m.pop("songs"), "is not the manifest of a records folder"),
-        (lambda m: m["front_end"].update(window="hann"), "front-end settings"),
+        (lambda m: m["front_end"].update(preemphasis=0.97), "front-end settings"),
+        (lambda m: m["front_end"].update(window="hann"), "is damaged"),
     ],
 )
 def test_foreign_manifests_are_refused(copy, change, message):
