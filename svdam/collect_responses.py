@@ -39,6 +39,7 @@ def main() -> None:
 
     from svdam.explain.collection import collect_responses, remove_parts
     from svdam.explain.reporting import write_responses_page
+    from svdam.explain.responses import named_layers
     from svdam.explain.watching import write_response_summaries
 
     with start_run(settings.output, "collect_responses", settings, inputs) as run:
@@ -50,6 +51,7 @@ def main() -> None:
                 "classifier",
                 excerpt_shape,
                 settings.allow_unsafe_model,
+                named_layers(settings.response),
             ),
             settings,
             run,

@@ -38,7 +38,10 @@ def _activations(settings: SelectionSettings, layer: str) -> Callable[[np.ndarra
 
     responses = open_run(settings.responses, "collect_responses", "responses").settings
     classifier = load_model(
-        responses["classifier"], "classifier", allow_unsafe=settings.allow_unsafe_model
+        responses["classifier"],
+        "classifier",
+        allow_unsafe=settings.allow_unsafe_model,
+        output_names=[layer],
     )
     return functools.partial(layer_units, classifier, layer)
 
@@ -53,7 +56,10 @@ def _realism(settings: SelectionSettings) -> Callable:
     unsafe = settings.allow_unsafe_model
     critic = settings.critic and load_model(settings.critic, "critic", allow_unsafe=unsafe)
     classifier = settings.nearest_layer and load_model(
-        responses["classifier"], "classifier", allow_unsafe=unsafe
+        responses["classifier"],
+        "classifier",
+        allow_unsafe=unsafe,
+        output_names=[settings.nearest_layer],
     )
 
     def measure(examples: np.ndarray):

@@ -23,6 +23,9 @@ from svdam.core.validation import InputError, quoted_list
 LARGEST_INTEGER = 2**31 - 1
 """Numbers beyond mean nothing here, and overflow elsewhere."""
 
+OUTPUT_KINDS = ("auto", "logits", "multilabel_logits", "probabilities")
+"""What the output of a classifier can be; see `output_setting`."""
+
 
 def unsafe_model_setting() -> Any:
     """The setting of all commands that load models: consent to run what a model file holds."""
@@ -32,6 +35,17 @@ def unsafe_model_setting() -> Any:
         "machine whatever you can, as soon as it is loaded; use it for files that you made.",
         identity=False,
         written=False,
+    )
+
+
+def output_setting() -> Any:
+    """The setting of all commands that show probabilities: what the classifier's output is."""
+    return setting(
+        "auto",
+        "What the classifier's output is: logits (of a sigmoid, or with several outputs of a "
+        "softmax), multilabel_logits (each of a sigmoid of its own) or probabilities. auto: read "
+        "it off the classifier's last layers.",
+        choices=OUTPUT_KINDS,
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.explain.precision import all_layers
+from svdam.models.shapes import copy_weights
 
 
 def accelerated(model: keras.Model) -> keras.Model:
@@ -36,10 +37,7 @@ def accelerated(model: keras.Model) -> keras.Model:
         return model
     try:
         copy = keras.models.clone_model(model, clone_function=_copied)
-        copy.set_weights(model.get_weights())
-        for layer in all_layers(copy):
-            if isinstance(layer, keras.layers.Normalization):
-                layer.finalize_state()  # Takes what it was adapted to from its weights.
+        copy_weights(model, copy)
     except (TypeError, ValueError, NotImplementedError):  # A user's layer without a configuration.
         return model
     return copy if _computes_the_same(model, copy) else model

@@ -22,7 +22,7 @@ from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
-from svdam.explain.probabilities import ends_in_probability, probabilities_of
+from svdam.explain.probabilities import driven_class
 from svdam.explain.responses import Response, response_function
 from svdam.explain.results import RealResponses, TopExcerpts
 from svdam.explain.settings import ResponseSettings
@@ -177,19 +177,14 @@ class PartWorker(Stage):
         if self._opened is None:
             classifier = self._load_classifier()
             require_batch_fits(self._settings.batch_size, activation_bytes(classifier))
-            measure = _measurement(classifier, self._settings.response)
+            measure = _measurement(classifier, self._settings)
             self._opened = self._open_records(), measure
         records, measure = self._opened
         columns: dict[str, list[np.ndarray]] = {}
         for batch, song, first_frame in _batches(records, part, self._settings):
-            responses, probabilities = (values.numpy() for values in measure(batch))
-            _require_finite(responses, song, first_frame, records.songs(self._settings.split))
-            found = dict(
-                responses=responses.astype(np.float32),
-                probabilities=probabilities.astype(np.float32),
-                song=song,
-                first_frame=first_frame,
-            )
+            found = measure(batch) | {"song": song, "first_frame": first_frame}
+            songs = records.songs(self._settings.split)
+            _require_finite(found["responses"], song, first_frame, songs)
             for name, values in found.items():
                 columns.setdefault(name, []).append(values)
             on_excerpts(len(batch))
@@ -211,14 +206,24 @@ class PartWorker(Stage):
             raise InputError(f"{error}; the same command measures it again") from error
 
 
-def _measurement(classifier: keras.Model, response: Response) -> Callable:
-    respond = response_function(classifier, response)
-    are_probabilities = ends_in_probability(classifier)
+def _measurement(
+    classifier: keras.Model, settings: ResponseSettings
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """From excerpts to ``responses`` and, if there are any, ``probabilities``; (batch,) float32."""
+    respond = response_function(classifier, settings.response)
+    driven = driven_class(classifier, settings.response, settings.output_is)
 
     @tf.function(reduce_retracing=True)
-    def measure(excerpts):
-        outputs = tf.cast(classifier(excerpts, training=False), tf.float32)
-        return respond(excerpts), probabilities_of(outputs, are_probabilities)
+    def apply(excerpts):
+        outputs = None if driven is None else classifier(excerpts, training=False)
+        return respond(excerpts), outputs
+
+    def measure(excerpts: np.ndarray) -> dict[str, np.ndarray]:
+        responses, outputs = apply(excerpts)
+        found = {"responses": responses.numpy().astype(np.float32)}
+        if driven is not None:
+            found["probabilities"] = driven.probabilities(outputs.numpy())
+        return found
 
     return measure
 

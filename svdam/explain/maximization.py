@@ -22,8 +22,9 @@ from svdam.explain.acceleration import accelerated
 from svdam.explain.optimizers import Adam, Optimizer
 from svdam.explain.priors import log_prior
 from svdam.explain.replicas import Replicas
-from svdam.explain.responses import Response, response_function
+from svdam.explain.responses import Response, named_layers, response_function
 from svdam.explain.settings import DIRECTIONS, KEEP, PRIORS
+from svdam.models.shapes import matched_models
 
 _SECONDS_A_CALL = 1.0  # Of the compiled loop: often enough for progress and Ctrl-C.
 _MOST_STEPS_A_CALL = 50
@@ -163,14 +164,14 @@ class Maximizer:
         _require_choice("keep", keep, KEEP)
         if generator is None and prior != "none":
             raise InputError("--prior: without a generator there is no latent; expected none")
-        if generator is not None:
-            require_matching_shapes(generator, classifier)
+        generator, classifier = matched_models(generator, classifier, named_layers(response))
         self._replicas = Replicas(strategy)
         with self._replicas.scope():
             self._generator = generator and accelerated(generator)
             self._respond = response_function(accelerated(classifier), response)
-        self.latent_shape = latent_shape(generator, classifier)
-        dtype = tf.as_dtype((generator or classifier).inputs[0].dtype)
+        first = generator or classifier
+        self.latent_shape = tuple(first.input_shape[1:])
+        dtype = tf.as_dtype(first.inputs[0].dtype)
         self._dtype = tf.float32 if dtype.size < 4 else dtype
         self._sign = 1 if direction == "max" else -1
         self._prior = prior
@@ -312,35 +313,6 @@ class Maximizer:
             raise InputError(f"latents: found shape {latents.shape}, expected ({expected})")
         require_finite(latents, "latents")
         return latents
-
-
-def latent_shape(generator: keras.Model | None, classifier: keras.Model) -> tuple[int, ...]:
-    """Shape of what is searched: the generator's input, or without one the classifier's.
-
-    Raises:
-        InputError: If the model leaves it open.
-    """
-    flag, model = ("generator", generator) if generator else ("classifier", classifier)
-    shape = tuple(model.input_shape[1:])
-    if None in shape:
-        raise InputError(
-            f"--{flag}: its input shape {shape} is open; expected a model with a fixed one"
-        )
-    return shape
-
-
-def require_matching_shapes(generator: keras.Model, classifier: keras.Model) -> None:
-    """Raises InputError unless the generator makes what the classifier takes."""
-    made, taken = tuple(generator.output_shape[1:]), tuple(classifier.input_shape[1:])
-    fits = len(made) == len(taken) and all(
-        None in pair or pair[0] == pair[1] for pair in zip(made, taken, strict=True)
-    )
-    if not fits:
-        swapped = tuple(classifier.output_shape[1:]) == tuple(generator.input_shape[1:])
-        raise InputError(
-            f"--generator: it makes excerpts of shape {made}, but the classifier takes {taken}"
-            + ("; --generator and --classifier are swapped" if swapped else "")
-        )
 
 
 def _next_count(count: int, secs: float) -> int:

@@ -1,49 +1,70 @@
-"""A classifier's output as a probability, whatever the classifier ends in."""
+"""The probability that is shown with a response: that of the class whose output is driven."""
+
+import dataclasses
+import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from svdam.core.validation import InputError
+from svdam.explain.responses import Response, parse_response
+from svdam.models.probabilities import (
+    kind_of_output,
+    names_of_output,
+    num_classes,
+    probabilities_of,
+)
+
 _BATCH = 64
 
 
-def classify(classifier: keras.Model, excerpts: np.ndarray) -> np.ndarray:
-    """(N,) float32 probabilities of excerpts (N, frames, mels, 1); see `probabilities_of`."""
-    are_probabilities = ends_in_probability(classifier)
+@dataclasses.dataclass(frozen=True)
+class DrivenClass:
+    """The class of a classifier whose output a response is.
 
-    @tf.function(reduce_retracing=True)
-    def probabilities(batch):
-        """(batch,) of (batch, frames, mels, 1) excerpts."""
-        outputs = tf.cast(classifier(batch, training=False), tf.float32)
-        return probabilities_of(outputs, are_probabilities)
+    Attributes:
+        index: Its place among the outputs.
+        kind: What the outputs are; see `svdam.models.probabilities.kind_of_output`.
+    """
 
-    batches = (excerpts[start : start + _BATCH] for start in range(0, len(excerpts), _BATCH))
-    return np.concatenate([probabilities(batch).numpy() for batch in batches])
+    index: int
+    kind: str
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """(batch,) float32 probabilities of the class, from the classifier's outputs."""
+        return probabilities_of(outputs, self.kind)[:, self.index]
+
+    def classify(self, classifier: keras.Model, excerpts: np.ndarray) -> np.ndarray:
+        """(N,) float32 probabilities of excerpts (N, frames, mels, 1)."""
+        apply = tf.function(lambda batch: classifier(batch, training=False), reduce_retracing=True)
+        batches = (excerpts[start : start + _BATCH] for start in range(0, len(excerpts), _BATCH))
+        return np.concatenate([self.probabilities(apply(batch).numpy()) for batch in batches])
 
 
-def probabilities_of(outputs: tf.Tensor, are_probabilities: bool = False) -> tf.Tensor:
-    """(batch,) probability of the last class: the sigmoid of one logit, the softmax of several.
+def driven_class(
+    classifier: keras.Model, response: Response, output_is: str = "auto"
+) -> DrivenClass | None:
+    """The class whose output, as a logit or as a probability, a response is.
 
     Args:
-        outputs: (batch, ..., classes) outputs of a classifier; over what is between, as time, the
-            mean is taken.
-        are_probabilities: Whether the classifier itself ends in a sigmoid or softmax.
+        classifier: A model with one input and one output.
+        response: See `svdam.explain.responses`.
+        output_is: The setting ``--output_is``.
+
+    Returns:
+        The class. None for a response that is not a single output: an inner layer, a mean or sum of
+        several outputs, a function; and, with a warning, where nothing tells what the output is.
     """
-    if outputs.shape.rank == 1:
-        outputs = outputs[:, tf.newaxis]
-    if outputs.shape.rank > 2:
-        outputs = tf.reduce_mean(outputs, axis=list(range(1, outputs.shape.rank - 1)))
-    if are_probabilities:
-        return outputs[:, -1]
-    if outputs.shape[-1] == 1:
-        return tf.sigmoid(outputs[:, 0])
-    return tf.nn.softmax(outputs)[:, -1]
-
-
-def ends_in_probability(classifier: keras.Model) -> bool:
-    """Whether the last layer is, or ends in, a sigmoid or softmax."""
-    last = classifier.layers[-1] if getattr(classifier, "layers", None) else None
-    if isinstance(last, keras.Model):
-        return ends_in_probability(last)
-    known = (keras.activations.sigmoid, keras.activations.softmax)
-    return isinstance(last, keras.layers.Softmax) or getattr(last, "activation", None) in known
+    terms = () if callable(response) else parse_response(response)
+    count = num_classes(classifier)
+    if len(terms) != 1 or terms[0].layer not in names_of_output(classifier):
+        return None
+    unit = 0 if count == 1 else terms[0].unit
+    if unit is None:
+        return None
+    try:
+        return DrivenClass(unit, kind_of_output(classifier, output_is))
+    except InputError as error:
+        warnings.warn(f"no probabilities are given: {error}", stacklevel=2)
+        return None

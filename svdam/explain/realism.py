@@ -15,6 +15,7 @@ import numpy as np
 
 from svdam.core.validation import InputError, quoted_list
 from svdam.evaluation.selection import rank_correlation
+from svdam.models.shapes import fitted_model
 
 _BATCH = 64
 
@@ -73,7 +74,12 @@ def measure_realism(
     Raises:
         InputError: If the classifier has no such layer, or there are fewer than two real excerpts.
     """
-    inner = _inner_model(classifier, layer) if classifier is not None else None
+    shape = examples.shape[2:]
+    inner = None
+    if classifier is not None:
+        inner = _inner_model(fitted_model(classifier, shape, "--classifier: it"), layer)
+    if critic is not None:
+        critic = fitted_model(critic, shape, "--critic: it")
     real_scores, real_activations = [], []
     for batch in real_batches:
         if critic is not None:
@@ -82,17 +88,17 @@ def measure_realism(
             real_activations.append(_flat(inner(batch, training=False)))
     if max(len(real_scores), len(real_activations)) == 0:
         raise InputError("realism: there are no real excerpts to compare with")
-    flat = examples.reshape((-1, *examples.shape[2:]))
-    shape = examples.shape[:2]
+    flat = examples.reshape((-1, *shape))
+    counts = examples.shape[:2]
     values = {}
     if critic is not None:
         scores = _applied(critic, flat)[:, 0]
-        values["critic_scores"] = scores.reshape(shape).mean(axis=1)
+        values["critic_scores"] = scores.reshape(counts).mean(axis=1)
         values["real_critic_score"] = float(np.concatenate(real_scores)[:, 0].mean())
     if inner is not None:
         real = np.concatenate(real_activations)
         distances = nearest_distances(_applied(inner, flat), real)
-        values["nearest_distances"] = distances.reshape(shape).mean(axis=1)
+        values["nearest_distances"] = distances.reshape(counts).mean(axis=1)
         values["real_nearest_distance"] = float(nearest_distances(real, real, others=True).mean())
     return Realism(**values)
 
@@ -145,6 +151,7 @@ def layer_units(
     Raises:
         InputError: If there is no such layer.
     """
+    classifier = fitted_model(classifier, excerpts.shape[1:], "--classifier: it")
     return _applied(_inner_model(classifier, layer, flag), excerpts)
 
 

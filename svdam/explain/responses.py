@@ -89,6 +89,11 @@ def parse_response(text: str) -> tuple[Term, ...]:
     return tuple(terms)
 
 
+def named_layers(response: Response) -> list[str]:
+    """Names of the layers and outputs that a response is made of; none for a Python function."""
+    return [] if callable(response) else [term.layer for term in parse_response(response)]
+
+
 def response_function(
     classifier: keras.Model, response: Response = "logit"
 ) -> Callable[[tf.Tensor], tf.Tensor]:

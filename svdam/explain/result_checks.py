@@ -31,7 +31,7 @@ AM_SHAPES: dict[str, tuple] = {
     "start_probabilities": ("N",),
     "probabilities": ("C", "N"),
 }
-_OPTIONAL = ("start_probabilities", "probabilities")  # Earlier versions have none.
+_OPTIONAL = ("start_probabilities", "probabilities")  # Of responses that are single outputs.
 REAL_SHAPES: dict[str, tuple] = {"responses": ("M",), "song": ("M",), "first_frame": ("M",)}
 for _name, _count in (("highest", "K"), ("lowest", "L")):
     for _column in ("responses", "probabilities", "song", "first_frame"):
@@ -71,7 +71,7 @@ def _require_shapes(
     columns: Mapping[str, Any], shapes: Mapping[str, tuple], sizes: dict[str, int]
 ) -> None:
     for name, expected in shapes.items():
-        if name in _OPTIONAL and name not in columns:
+        if name.rsplit("/", 1)[-1] in _OPTIONAL and name not in columns:
             continue
         values = columns[name]
         kinds = "iu" if name.rsplit("/", 1)[-1] in _INTEGERS else "f"

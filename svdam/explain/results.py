@@ -70,8 +70,8 @@ class AMResults:
         history_gradient_norms: likewise, Euclidean norm of the objective's gradient.
         history_latent_norms: likewise, Euclidean norm of the latents.
         provenance: Settings, versions and model files.
-        start_probabilities: (N,) float32, what the classifier makes of the start: its output as a
-            probability. None in runs of earlier versions.
+        start_probabilities: (N,) float32, probability of the class whose output the response is, at
+            the start. None if the response is not a single output.
         probabilities: (C, N) float32, of the examples; likewise.
     """
 
@@ -115,7 +115,7 @@ class AMResults:
 
         Norms are those after the last step; with ``--keep=best`` the others belong to the best.
         """
-        rows = []
+        rows: list[dict[str, Any]] = []
         for index, configuration in enumerate(self.configurations):
             last = {
                 name: self.history(index, f"{name}s")[-1]
@@ -130,8 +130,8 @@ class AMResults:
                     "seed": int(seed),
                     "start_response": float(self.start_responses[column]),
                     "response": float(self.responses[index, column]),
-                    "start_probability": _entry(self.start_probabilities, column),
-                    "probability": _entry(self.probabilities, index, column),
+                    **_entry("start_probability", self.start_probabilities, column),
+                    **_entry("probability", self.probabilities, index, column),
                     "log_prior": float(self.log_priors[index, column]),
                     **{name: float(values[column]) for name, values in last.items()},
                 }
@@ -140,8 +140,9 @@ class AMResults:
         return rows
 
 
-def _entry(values: np.ndarray | None, *where: int) -> float | str:
-    return "" if values is None else float(values[where])
+def _entry(name: str, values: np.ndarray | None, *where: int) -> dict[str, float]:
+    """A column of a table; none if there are no values."""
+    return {} if values is None else {name: float(values[where])}
 
 
 @dataclasses.dataclass
@@ -150,17 +151,18 @@ class TopExcerpts:
 
     Attributes:
         responses: (K,) float32.
-        probabilities: (K,) float32, the classifier's output as a probability.
         song: (K,) int64 index into ``RealResponses.song_ids``.
         first_frame: (K,) int64.
         excerpts: (K, frames, mels) float32 log-mel.
+        probabilities: (K,) float32, probability of the class whose output the response is; None if
+            the response is not a single output.
     """
 
     responses: np.ndarray
-    probabilities: np.ndarray
     song: np.ndarray
     first_frame: np.ndarray
     excerpts: np.ndarray
+    probabilities: np.ndarray | None = None
 
 
 @dataclasses.dataclass
@@ -196,11 +198,11 @@ class RealResponses:
                 "start_secs": round(first_frame / FRONT_END.frames_per_second, 3),
                 "response_name": self.response,
                 "response": float(response),
-                "probability": float(probability),
+                **_entry("probability", top.probabilities, rank - 1),
             }
             for name, top in (("highest", self.highest), ("lowest", self.lowest))
-            for rank, (song, first_frame, response, probability) in enumerate(
-                zip(top.song, top.first_frame, top.responses, top.probabilities, strict=True), 1
+            for rank, (song, first_frame, response) in enumerate(
+                zip(top.song, top.first_frame, top.responses, strict=True), 1
             )
         ]
 

@@ -12,14 +12,17 @@ from svdam.core.distribution import is_chief, make_strategy
 from svdam.core.files import checksum
 from svdam.core.runs import Run, start_run
 from svdam.core.summaries import tensorboard_command
+from svdam.core.validation import InputError
 from svdam.explain.grid import remove_chunks, search
 from svdam.explain.precision import use_mixed_bfloat16
-from svdam.explain.probabilities import classify
+from svdam.explain.probabilities import driven_class
+from svdam.explain.responses import named_layers
 from svdam.explain.results import AMResults, write_results
 from svdam.explain.settings import NO_GENERATOR, SearchSettings
 from svdam.explain.starts import latents_path
 from svdam.explain.watching import SUMMARIES, write_summaries
 from svdam.models.loading import load_model, model_path
+from svdam.models.shapes import matched_models
 
 COMMAND = "maximize_activation"
 
@@ -42,7 +45,7 @@ def explain(settings: SearchSettings) -> AMResults | None:
         results = search(settings, generator, classifier, run, strategy)
         if results is None:
             return None
-        results = _with_probabilities(results, classifier)
+        results = _with_probabilities(results, classifier, settings)
         write_results(run.folder, results)
         write_summaries(run.folder / SUMMARIES, results)
         run.mark_complete(
@@ -53,13 +56,18 @@ def explain(settings: SearchSettings) -> AMResults | None:
     return results
 
 
-def _with_probabilities(results: AMResults, classifier: keras.Model) -> AMResults:
-    """Adds what the classifier as a whole makes of the examples, whatever response was driven."""
+def _with_probabilities(
+    results: AMResults, classifier: keras.Model, settings: SearchSettings
+) -> AMResults:
+    """Adds the probability of the class that was driven, if the response is a single output."""
+    driven = driven_class(classifier, settings.response, settings.output_is)
+    if driven is None:
+        return results
     examples = results.examples
-    found = classify(classifier, examples.reshape(-1, *examples.shape[2:]))
+    found = driven.classify(classifier, examples.reshape(-1, *examples.shape[2:]))
     return dataclasses.replace(
         results,
-        start_probabilities=classify(classifier, results.start_examples),
+        start_probabilities=driven.classify(classifier, results.start_examples),
         probabilities=found.reshape(examples.shape[:2]),
     )
 
@@ -76,14 +84,25 @@ def _checksums(settings: SearchSettings) -> dict[str, str]:
 
 def _models(settings: SearchSettings) -> tuple[keras.Model | None, keras.Model]:
     unsafe = settings.allow_unsafe_model
-    classifier = load_model(settings.classifier, "classifier", None, unsafe)
+    layers = named_layers(settings.response)
+    classifier = load_model(settings.classifier, "classifier", None, unsafe, layers)
     generator = None
     if settings.generator != NO_GENERATOR:
         generator = load_model(settings.generator, "generator", None, unsafe)
+    generator, classifier = matched_models(generator, classifier)
+    _require_excerpts(tuple(classifier.input_shape[1:]))
     if settings.precision == "mixed_bfloat16":
         for model in filter(None, (generator, classifier)):
             use_mixed_bfloat16(model)
     return generator, classifier
+
+
+def _require_excerpts(shape: tuple[int, ...]) -> None:
+    """Refuses models of something else than spectrograms, which results could not hold."""
+    if len(shape) != 3 or shape[-1] != 1:
+        raise InputError(
+            f"--classifier: it takes {shape}, expected excerpts of shape (frames, mels, 1)"
+        )
 
 
 def _open_run(

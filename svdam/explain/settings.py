@@ -5,7 +5,7 @@ import re
 
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.distribution import STRATEGIES
-from svdam.core.settings import Settings, setting, unsafe_model_setting
+from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
 from svdam.core.validation import InputError
 
 PRIORS = ("paper", "released_code", "none")
@@ -32,6 +32,7 @@ class ResponseSettings(Settings):
         path=True,
     )
     response: str = setting("logit", "What to measure: logit, fc2:17, conv3, logit - 0.5 * conv1.")
+    output_is: str = output_setting()
     excerpt_spacing: int = setting(
         RESPONSE_SPACING, "Frames from one excerpt's start to the next.", minimum=1
     )
@@ -73,6 +74,7 @@ class SearchSettings(Settings):
     response: str = setting(
         "logit", "What to drive: logit, fc2:17, conv3, logit - 0.5 * conv1; names of layers."
     )
+    output_is: str = output_setting()
     direction: str = setting("max", "Drive the response up or down.", choices=DIRECTIONS)
     optimizer: str = setting(
         "adam",

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError, require_log_mel
+from svdam.models.probabilities import num_classes
 
 CHUNK_FRAMES = 2048  # About 250 MB of activations for SVDNet; longer chunks are no faster.
 EXCERPT_BATCH = 32
@@ -34,6 +35,7 @@ _KEPT_LAYERS = (
 _DROPPED_LAYERS = (
     keras.layers.Dropout,
     keras.layers.GaussianNoise,
+    keras.layers.Identity,
     keras.layers.SpatialDropout2D,
 )
 
@@ -119,7 +121,8 @@ class FramePredictor:
         excerpts = np.lib.stride_tricks.sliding_window_view(
             chunk, self._front_end.excerpt_frames, axis=0
         )
-        return self._apply(np.ascontiguousarray(excerpts.swapaxes(1, 2))[..., None]).numpy()
+        outputs = self._apply(np.ascontiguousarray(excerpts.swapaxes(1, 2))[..., None]).numpy()
+        return outputs.reshape(len(excerpts), self.num_outputs)
 
     def _padded_chunks(self, log_mel: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Yields (first frame, log-mel of a chunk with the context of its first and last frame)."""
@@ -137,31 +140,6 @@ class FramePredictor:
                     constant_values=self._front_end.silence,
                 ),
             )
-
-
-def singing_probability(logits: np.ndarray) -> np.ndarray:
-    """Probability of singing from a classifier's logits.
-
-    Args:
-        logits: (frames, 1), of which the sigmoid is taken, or (frames, 2), of which the softmax is
-            taken and its second value, singing, returned.
-
-    Returns:
-        (frames,) float32 from 0 to 1.
-
-    Raises:
-        InputError: If there are other than one or two outputs.
-    """
-    import scipy.special
-
-    logits = np.asarray(logits, np.float64)
-    if logits.ndim != 2 or logits.shape[1] not in (1, 2):
-        raise InputError(
-            f"classifier: found outputs of shape {logits.shape}, expected (frames, 1) or (frames, "
-            "2): one logit of singing, or one of no singing and one of singing"
-        )
-    difference = logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]
-    return scipy.special.expit(difference).astype(np.float32)
 
 
 def fully_convolutional(classifier: keras.Model) -> keras.Model:
@@ -334,8 +312,9 @@ def _validated_num_outputs(classifier: keras.Model, front_end: FrontEnd) -> int:
             f"classifier: found input shape {classifier.input_shape}, expected {expected}: raw "
             "log-mel excerpts"
         )
-    if len(classifier.outputs) != 1 or len(classifier.output_shape) != 2:
+    count = num_classes(classifier) if len(classifier.outputs) == 1 else None
+    if count is None:
         raise InputError(
             f"classifier: found output shape {classifier.output_shape}, expected (None, outputs)"
         )
-    return int(classifier.output_shape[1])
+    return count

@@ -1,6 +1,7 @@
 """Loading Keras models from files without running code from them."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ def load_model(
     flag: str,
     expected_input: tuple | None = None,
     allow_unsafe: bool = False,
+    output_names: Iterable[str] = (),
 ) -> "keras.Model":
     """Loads a ``.keras`` file, or the model that a training run wrote.
 
@@ -31,7 +33,8 @@ def load_model(
         path: A ``.keras`` file, or a run folder of train_classifier or train_gan.
         flag: The flag that named it, for messages. ``generator`` and ``critic`` are looked for in
             run folders of train_gan, all others are classifiers.
-        expected_input: Shape that the model must take, without the batch; None to allow any.
+        expected_input: Shape that the model must take, without the batch; None to allow any. Open
+            axes get their size from it; see `svdam.models.shapes.fitted_model`.
         allow_unsafe: Loads Lambda layers and whatever else Keras knows, too. The file's author can
             then run any code here: for one's own files only.
 
@@ -45,14 +48,15 @@ def load_model(
     try:
         num_values = inspect_keras_file(path, allow_unsafe)
         model = _made(path, num_values, allow_unsafe)
-        _require_plain(model, path)
+        from svdam.models.shapes import fitted_model, plain_model
+
+        model = plain_model(model, str(path), output_names)
+        if expected_input is not None:
+            model = fitted_model(model, expected_input, str(path))
+        _require_small(model, path)
+        return model
     except InputError as error:
         raise InputError(f"--{flag}: {error}") from error
-    found = tuple(model.input_shape[1:])
-    if expected_input is not None and found != tuple(expected_input):
-        hint = "; it is a generator, perhaps" if len(found) == 1 < len(expected_input) else ""
-        raise InputError(f"--{flag}: {path} takes {found}, expected {tuple(expected_input)}{hint}")
-    return model
 
 
 def take_weights(folder: str | os.PathLike, *models: "keras.Model") -> None:
@@ -110,16 +114,8 @@ def _made(path: Path, num_values: int, allow_unsafe: bool) -> "keras.Model":
     return model
 
 
-def _require_plain(model: "keras.Model", path: Path) -> None:
-    """Refuses models without one input and one output of known shapes, or with huge activations."""
-    try:
-        counts = len(model.inputs), len(model.outputs)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path} says nothing about its input; give it an Input layer") from error
-    if counts != (1, 1):
-        raise InputError(
-            f"{path} has {counts[0]} inputs and {counts[1]} outputs, expected one of each"
-        )
+def _require_small(model: "keras.Model", path: Path) -> None:
+    """Refuses models with huge activations."""
     from svdam.models.memory import activation_bytes
 
     total = activation_bytes(model)

@@ -23,9 +23,10 @@ from svdam.data.records import Records
 from svdam.data.spectra import open_spectra
 from svdam.evaluation.detection import evaluate
 from svdam.models.classifier import build_svdnet
-from svdam.models.fully_convolutional import FramePredictor, singing_probability
+from svdam.models.fully_convolutional import FramePredictor
 from svdam.models.loading import load_model
 from svdam.models.memory import activation_bytes, require_batch_fits
+from svdam.models.probabilities import ends_in_probabilities, probabilities_of
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.settings import ClassifierSettings
@@ -190,6 +191,11 @@ def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.M
             f"--initial: {settings.initial} has outputs of shape {classifier.output_shape[1:]}, "
             f"expected ({settings.num_outputs},) as --num_outputs says"
         )
+    if ends_in_probabilities(classifier):
+        raise InputError(
+            f"--initial: {settings.initial} ends in probabilities, but what is trained ends in "
+            "logits; save it without its sigmoid or softmax"
+        )
     return classifier
 
 
@@ -257,7 +263,7 @@ class _Validation:
         """Error, accuracy, F1 and AUROC, 0 to 1, and the threshold they were taken at."""
         predictor = FramePredictor(classifier)
         predictions = [
-            singing_probability(predictor.predict(self._records.log_mel(song)))
+            probabilities_of(predictor.predict(self._records.log_mel(song)), "logits")[:, -1]
             for song in self._songs
         ]
         found = (self._records.labels(song) for song in self._songs)

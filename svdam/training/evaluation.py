@@ -18,7 +18,7 @@ from svdam.core.config import FRONT_END, MEDIAN_FILTER_FRAMES
 from svdam.core.files import atomic_path, write_json
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
-from svdam.core.settings import Settings, setting, unsafe_model_setting
+from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError, quoted_list
 from svdam.evaluation import detection
@@ -38,6 +38,7 @@ class EvaluationSettings(Settings):
         "Classifier: a .keras file, or a run folder of train_classifier.",
         path=True,
     )
+    output_is: str = output_setting()
     records: str = setting(
         "builtin",
         "Labelled songs: a folder of prepare_data, or 'builtin' for the built-in corpus.",
@@ -151,6 +152,7 @@ def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | Predicti
     return ClassifierOnRecords(
         settings.classifier,
         settings.records,
+        output_is=settings.output_is,
         pitch_shifts=settings.pitch_shifts,
         audio=settings.audio,
         excerpt_by_excerpt=settings.excerpt_by_excerpt,

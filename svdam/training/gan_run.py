@@ -31,7 +31,10 @@ def run_gan(settings: GanSettings) -> None:
             train_gan(settings, records, None, strategy=strategy)
             return
         classifier = settings.classifier and load_model(
-            settings.classifier, "classifier", allow_unsafe=settings.allow_unsafe_model
+            settings.classifier,
+            "classifier",
+            (records.front_end.excerpt_frames, records.front_end.num_mels, 1),
+            settings.allow_unsafe_model,
         )
         inputs = {"records_fingerprint": records.fingerprint}
         with start_run(settings.output, "train_gan", settings, inputs) as run:

@@ -51,6 +51,7 @@ class ClassifierOnRecords:
         classifier: str,
         records: str,
         *,
+        output_is: str = "auto",
         pitch_shifts: Sequence[float] = (0.0,),
         audio: str | None = None,
         excerpt_by_excerpt: bool = False,
@@ -61,6 +62,7 @@ class ClassifierOnRecords:
         Args:
             classifier: A .keras file or a run folder of train_classifier.
             records: A folder of prepare_data, or ``builtin``.
+            output_is: See `svdam.models.probabilities.kind_of_output`.
             pitch_shifts: In percent; predictions of all of them are averaged.
             audio: Folder of the data set that the records were made from; for shifts other than 0.
             excerpt_by_excerpt: Whether the classifier is applied to every frame's excerpt, slowly.
@@ -71,6 +73,7 @@ class ClassifierOnRecords:
         """
         from svdam.models.fully_convolutional import FramePredictor
         from svdam.models.loading import load_model, model_path
+        from svdam.models.probabilities import kind_of_output
 
         path = model_path(classifier, "classifier")
         self._records = open_records(resolve_records(records), "records")
@@ -78,15 +81,13 @@ class ClassifierOnRecords:
         self._audio = audio
         front_end = self._records.front_end
         expected_input = (front_end.excerpt_frames, front_end.num_mels, 1)
-        self._predictor = FramePredictor(
-            load_model(path, "classifier", expected_input, allow_unsafe_model),
-            front_end,
-            excerpt_by_excerpt=excerpt_by_excerpt,
-        )
+        model = load_model(path, "classifier", expected_input, allow_unsafe_model)
+        self._kind = kind_of_output(model, output_is, f"--classifier={path}")
+        self._predictor = FramePredictor(model, front_end, excerpt_by_excerpt=excerpt_by_excerpt)
         if self._predictor.num_outputs not in (1, 2):
             raise InputError(
-                f"--classifier: {path} has {self._predictor.num_outputs} outputs, expected 1 (the "
-                "logit of singing) or 2 (logits of no singing and singing)"
+                f"--classifier: {path} has {self._predictor.num_outputs} outputs, expected 1 "
+                "(singing) or 2 (no singing, and singing)"
             )
         self.inputs: dict[str, Any] = {
             "records_fingerprint": self._records.fingerprint,
@@ -105,12 +106,12 @@ class ClassifierOnRecords:
 
     def songs(self, split: str, on_frames: Callable[[int], object]) -> list[Song]:
         """Predicts the songs of a split; ``on_frames`` is told the number of frames done."""
-        from svdam.models.fully_convolutional import singing_probability
+        from svdam.models.probabilities import probabilities_of
 
         predicted = []
         for song in self._records.songs(split):
             predictions = [
-                singing_probability(self._predictor.predict(log_mel, on_frames))
+                probabilities_of(self._predictor.predict(log_mel, on_frames), self._kind)[:, -1]
                 for log_mel in self._shifted_log_mels(song)
             ]
             predicted.append(

@@ -19,8 +19,7 @@ from svdam.explain.collection import (
     plan_parts,
     remove_parts,
 )
-from svdam.explain.probabilities import ends_in_probability, probabilities_of
-from svdam.explain.results import write_responses
+from svdam.explain.results import read_responses, write_responses
 from svdam.explain.settings import ResponseSettings
 
 FRONT_END = FrontEnd(num_mels=4, excerpt_frames=6)
@@ -179,30 +178,26 @@ def test_any_response_of_any_classifier(tmp_path):
         flat = keras.layers.Flatten(name="flat")(inputs)
         return keras.Model(inputs, keras.layers.Dense(2, activation="softmax", name="out")(flat))
 
-    real, _ = collect(tmp_path, two_outputs, response="flat:7 - 0.5 * out:1")
-    rows = [row[3].ravel()[7] for row in expected_rows()]
-    # The mean of one unit of a flat layer is the unit; a softmax is a probability already.
-    top = real.highest
+    keras.utils.set_random_seed(1)
+    real, run = collect(tmp_path / "sum", two_outputs, response="flat:7 - 0.5 * out:1")
+    keras.utils.set_random_seed(1)
+    top, softmax = real.highest, two_outputs().predict(real.highest.excerpts, verbose=0)
+    # The mean of one unit of a flat layer is the unit.
     np.testing.assert_allclose(
-        top.responses, top.excerpts.reshape(3, -1)[:, 7] - 0.5 * top.probabilities, rtol=1e-5
+        top.responses, top.excerpts.reshape(3, -1)[:, 7] - 0.5 * softmax[:, 1], rtol=1e-5
     )
-    assert len(real.responses) == len(rows)
-    assert ((top.probabilities > 0) & (top.probabilities < 1)).all()
-
-
-def test_probabilities():
-    logits = np.array([[0.0, 2.0], [1.0, -1.0]], np.float32)
-    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    import tensorflow as tf
-
-    np.testing.assert_allclose(probabilities_of(tf.constant(logits)), softmax[:, 1], rtol=1e-6)
-    one = tf.constant(logits[:, 1:])
-    np.testing.assert_allclose(probabilities_of(one), 1 / (1 + np.exp(-logits[:, 1])), rtol=1e-6)
-    assert probabilities_of(one, True).numpy().tolist() == [2, -1]
-    over_time = probabilities_of(tf.stack([one, one + 2], axis=1))
-    np.testing.assert_allclose(over_time, 1 / (1 + np.exp(-logits[:, 1] - 1)), rtol=1e-6)
-    assert ends_in_probability(dense_classifier(activation="sigmoid"))
-    assert not ends_in_probability(dense_classifier())
+    assert len(real.responses) == len(expected_rows())
+    # A sum has no probability, anywhere.
+    assert top.probabilities is None
+    with start_run(run.folder, "collect_responses", settings(response=real.response)) as run:
+        write_responses(run.folder, real)
+        run.mark_complete()
+    assert read_responses(run.folder).lowest.probabilities is None
+    assert "probability" not in (run.folder / "extremes.csv").read_text()
+    # A unit of the softmax is its own.
+    keras.utils.set_random_seed(1)
+    real, _ = collect(tmp_path / "unit", two_outputs, response="out:0")
+    np.testing.assert_array_equal(real.highest.probabilities, real.highest.responses)
 
 
 def test_too_few_excerpts(tmp_path):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from svdam.core.files import checksum
 from svdam.core.validation import InputError
 from svdam.explain import grid
 from svdam.explain.maximization import maximize
-from svdam.explain.results import read_results, write_results
+from svdam.explain.results import read_results
 from svdam.explain.run import explain
 from svdam.explain.settings import SearchSettings
 from svdam.explain.starts import latents_from_seeds
@@ -81,25 +80,33 @@ def test_the_grid_is_the_runs_one_by_one(finished):
         assert (results.history(index, "gradient_norms") > 0).all()
 
 
-def test_probabilities_are_the_classifiers_whatever_was_driven(finished):
-    results = read_results(finished)
+ONE = dict(learning_rates=(0.1,), prior_weights=(0.1,), num_steps=(2,), seeds="0-2")
+
+
+@pytest.mark.parametrize("unit", [0, 1])
+@pytest.mark.parametrize("output_is", ["auto", "multilabel_logits"])
+def test_the_probability_is_that_of_the_driven_unit(models, tmp_path, unit, output_is):
+    results = explain(
+        SearchSettings(
+            output=str(tmp_path), response=f"logit:{unit}", output_is=output_is, **ONE, **models
+        )
+    )
     for found, examples in (
         (results.start_probabilities, results.start_examples),
-        (results.probabilities[3], results.examples[3]),
+        (results.probabilities[0], results.examples[0]),
     ):
         logits = small_classifier().predict(examples, verbose=0)
-        expected = np.exp(logits[:, -1]) / np.exp(logits).sum(axis=1)
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        if output_is == "multilabel_logits":
+            expected = 1 / (1 + np.exp(-logits))
+        np.testing.assert_allclose(found, expected[:, unit], rtol=1e-5)
 
 
-def test_results_of_an_earlier_version_have_no_probabilities(finished, tmp_path):
+def test_a_response_that_is_no_single_output_has_no_probability(finished):
     results = read_results(finished)
-    results.probabilities = results.start_probabilities = None
-    shutil.copytree(finished, tmp_path / "run")
-    write_results(tmp_path / "run", results)
-    again = read_results(tmp_path / "run")
-    assert again.probabilities is None and again.start_probabilities is None
-    np.testing.assert_array_equal(again.responses, results.responses)
+    assert results.probabilities is None and results.start_probabilities is None
+    with open(finished / "results.csv", encoding="utf-8") as stream:
+        assert not [name for name in csv.DictReader(stream).fieldnames if "probability" in name]
 
 
 def test_the_table_holds_every_example(finished):

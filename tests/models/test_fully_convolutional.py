@@ -12,7 +12,6 @@ from svdam.models.fully_convolutional import (
     FramePredictor,
     NotConvertibleError,
     fully_convolutional,
-    singing_probability,
 )
 
 
@@ -174,20 +173,6 @@ def test_silence_beyond_the_ends_is_the_front_ends_floor(svdnet):
     silent = np.full((9, 80), FRONT_END.silence, np.float32)
     predictions = FramePredictor(svdnet).predict(silent)
     np.testing.assert_allclose(predictions, np.tile(predictions[:1], (9, 1)), atol=1e-5)
-
-
-def test_probability_is_the_sigmoid_or_the_softmax_of_singing():
-    logits = np.array([[-300.0, 2.0], [0.0, 0.0], [3.0, 1.0]])
-    np.testing.assert_allclose(singing_probability(logits), [1, 0.5, 1 / (1 + np.exp(2))])
-    np.testing.assert_allclose(
-        singing_probability(np.array([[-1000.0], [0.0], [2.0]])), [0, 0.5, 1 / (1 + np.exp(-2))]
-    )
-
-
-@pytest.mark.parametrize("shape", [(5,), (5, 3), (2, 5, 1)])
-def test_probability_refuses_other_outputs(shape):
-    with pytest.raises(InputError, match="expected"):
-        singing_probability(np.zeros(shape))
 
 
 def test_refuses_a_classifier_of_other_input():
