@@ -23,7 +23,7 @@ from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
 from svdam.explain.probabilities import driven_class
-from svdam.explain.responses import Response, response_function
+from svdam.explain.responses import response_function
 from svdam.explain.results import RealResponses, TopExcerpts
 from svdam.explain.settings import ResponseSettings
 from svdam.models.memory import activation_bytes, require_batch_fits

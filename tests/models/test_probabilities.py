@@ -56,7 +56,9 @@ PROBABILITIES = {
     "ensemble": lambda x: layers.Average()(
         [dense(x, activation="softmax"), dense(x, activation="softmax", name="other")]
     ),
-    "convolution": lambda x: layers.GlobalMaxPooling2D()(layers.Conv2D(3, 3, activation="sigmoid")(x)),
+    "convolution": lambda x: layers.GlobalMaxPooling2D()(
+        layers.Conv2D(3, 3, activation="sigmoid")(x)
+    ),
     "each time": lambda x: ops.mean(
         layers.TimeDistributed(layers.Dense(3, activation="sigmoid"))(layers.Reshape((12, 4))(x)), 1
     ),

@@ -38,8 +38,15 @@ def test_one_output_in_a_structure(structure):
 
 @pytest.mark.parametrize(
     ("wanted", "units"),
-    [("genres", 3), ("mood", 1), ("hidden_g", 3), ("hidden_m", 1), ("hidden_m_pre", 1), ("trunk", 3)],
-)  # fmt: skip
+    [
+        ("genres", 3),
+        ("mood", 1),
+        ("hidden_g", 3),
+        ("hidden_m", 1),
+        ("hidden_m_pre", 1),
+        ("trunk", 3),
+    ],
+)
 def test_of_several_outputs_the_one_that_is_named(wanted, units):
     model, *_ = two_heads()
     plain = plain_model(model, "it", [wanted])
@@ -106,9 +113,7 @@ def test_channels_first():
     excerpt = keras.Input((1, 12, 4))
     model = keras.Model(excerpt, layers.Flatten()(layers.Permute((2, 3, 1))(excerpt)))
     values = RNG.normal(size=(3, *EXCERPT)).astype(np.float32)
-    np.testing.assert_array_equal(
-        fitted_model(model, EXCERPT, "it")(values), values.reshape(3, -1)
-    )
+    np.testing.assert_array_equal(fitted_model(model, EXCERPT, "it")(values), values.reshape(3, -1))
 
 
 @pytest.mark.parametrize(
