@@ -41,8 +41,8 @@ def plain_model(model: keras.Model, where: str, output_names: Iterable[str] = ()
     if len(model.inputs) > 1:
         names = _listed({_layer_name(tensor): tensor for tensor in model.inputs})
         raise InputError(
-            f"{where} has {len(model.inputs)} inputs ({names}), expected one; make a model in which "
-            "the others are constants"
+            f"{where} has {len(model.inputs)} inputs ({names}), expected one; make a model in "
+            "which the others are constants"
         )
     if _is_plain(model):
         return model
