@@ -24,6 +24,7 @@ from svdam.explain.priors import log_prior
 from svdam.explain.replicas import Replicas
 from svdam.explain.responses import Response, named_layers, response_function
 from svdam.explain.settings import DIRECTIONS, KEEP, PRIORS
+from svdam.models.names import graph_names
 from svdam.models.shapes import matched_models
 
 _SECONDS_A_CALL = 1.0  # Of the compiled loop: often enough for progress and Ctrl-C.
@@ -244,7 +245,8 @@ class Maximizer:
     def _examples(self, latents):
         if self._generator is None:
             return latents
-        return tf.cast(self._generator(latents, training=False), self._dtype)
+        with graph_names(self._generator):
+            return tf.cast(self._generator(latents, training=False), self._dtype)
 
     def _responses(self, examples):
         return tf.cast(self._respond(examples), self._dtype)

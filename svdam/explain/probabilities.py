@@ -56,9 +56,12 @@ def driven_class(
         The class. None for a response that is not a single output: an inner layer, a mean or sum of
         several outputs, a function; and, with a warning, where nothing tells what the output is.
     """
-    terms = () if callable(response) else parse_response(response)
-    count = num_classes(classifier)
-    if len(terms) != 1 or terms[0].layer not in names_of_output(classifier):
+    count, names = num_classes(classifier), names_of_output(classifier)
+    try:
+        terms = () if callable(response) else parse_response(response, names)
+    except InputError:  # It has names of inner layers, which are not known here.
+        return None
+    if len(terms) != 1 or terms[0].layer not in names:
         return None
     unit = 0 if count == 1 else terms[0].unit
     if unit is None:

@@ -8,13 +8,15 @@ critic's mean score of theirs, and their distance to the nearest other one.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from svdam.core.validation import InputError, quoted_list
+from svdam.core.validation import InputError
 from svdam.evaluation.selection import rank_correlation
+from svdam.explain.activations import Activations
 from svdam.models.shapes import fitted_model
 
 _BATCH = 64
@@ -65,8 +67,8 @@ def measure_realism(
         examples: (C, N, frames, mels, 1) examples of C configurations.
         real_batches: Batches (b, frames, mels, 1) of real excerpts, gone through once.
         critic: From excerpts to scores; None to leave its score out.
-        classifier: A functional or sequential model with ``layer``; None to leave distances out.
-        layer: Layer in whose activations distances are taken.
+        classifier: A model with ``layer``; None to leave distances out.
+        layer: Layer in whose activations distances are taken; see `svdam.explain.activations`.
 
     Returns:
         The measures.
@@ -85,7 +87,7 @@ def measure_realism(
         if critic is not None:
             real_scores.append(_flat(critic(batch, training=False)))
         if inner is not None:
-            real_activations.append(_flat(inner(batch, training=False)))
+            real_activations.append(_flat(inner(batch)))
     if max(len(real_scores), len(real_activations)) == 0:
         raise InputError("realism: there are no real excerpts to compare with")
     flat = examples.reshape((-1, *shape))
@@ -140,8 +142,8 @@ def layer_units(
     """Activations of all units of a layer.
 
     Args:
-        classifier: A functional or sequential model.
-        layer: Name of one of its layers.
+        classifier: A model that tells the shape of its input.
+        layer: Name of one of its layers; see `svdam.explain.activations`.
         excerpts: (N, frames, mels, 1).
         flag: The flag that named the layer, for messages.
 
@@ -155,18 +157,24 @@ def layer_units(
     return _applied(_inner_model(classifier, layer, flag), excerpts)
 
 
-def _inner_model(classifier: keras.Model, layer: str, flag: str = "nearest_layer") -> keras.Model:
-    names = [one.name for one in classifier.layers]
-    if layer not in names:
-        raise InputError(
-            f"--{flag}: the classifier has no layer {layer!r}; it has {quoted_list(names)}"
-        )
-    return keras.Model(classifier.inputs[0], classifier.get_layer(layer).output)
+def _inner_model(
+    classifier: keras.Model, layer: str, flag: str = "nearest_layer"
+) -> Callable[[np.ndarray], tf.Tensor]:
+    """A function from excerpts to the activations of a layer."""
+    activations = Activations(classifier)
+    activations.require(layer, flag)
+
+    @tf.function(reduce_retracing=True)
+    def inner(excerpts):
+        """(batch, ...) activations."""
+        return activations(excerpts)[layer]
+
+    return inner
 
 
-def _applied(model: keras.Model, excerpts: np.ndarray) -> np.ndarray:
+def _applied(model: Callable, excerpts: np.ndarray) -> np.ndarray:
     batches = (excerpts[start : start + _BATCH] for start in range(0, len(excerpts), _BATCH))
-    return np.concatenate([_flat(model(batch, training=False)) for batch in batches])
+    return np.concatenate([_flat(model(batch)) for batch in batches])
 
 
 def _flat(values) -> np.ndarray:

@@ -7,46 +7,31 @@ activations::
     fc2:17                  unit 17 of ``fc2``
     conv3                   mean of ``conv3`` over time, mel and channels
     conv3:5                 mean of channel 5 of ``conv3`` over time and mel
+    backbone.edges:2        unit 2 of ``edges``, a layer of the model ``backbone`` inside
+    shared#2:1              unit 1 of ``shared``, a layer that is called twice, at its second call
+    'my layer':2            any name, in quotes or without them
     logit - 0.5 * conv1     sums and differences with weights
 
-Names are those of the model's layers; ``output`` is the model's last one, whatever its name. A
-layer is named after its activation function, and with ``_pre`` before it: SVDNet has ``conv1`` ...
-``fc2`` after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before, and a layer of a user's
-model, ``Dense(64, activation="relu", name="hidden")``, is ``hidden`` and ``hidden_pre``.
+`svdam.explain.activations` lists what has a name. ``output`` is the model's own output. A layer is
+named after its activation function, and with ``_pre`` before it: SVDNet has ``conv1`` ... ``fc2``
+after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before, and a layer of a user's model,
+``Dense(64, activation="relu", name="hidden")``, is ``hidden`` and ``hidden_pre``.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import keras
 import tensorflow as tf
 
 from svdam.core.validation import InputError, is_number, quoted_list
+from svdam.explain.activations import Activations
 
 Response = str | Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
-_TERM = re.compile(
-    r"\s*(?P<sign>[+-]?)\s*(?:(?P<weight>\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+)\s*\*\s*)?"
-    r"(?P<layer>[A-Za-z_][\w./]*)(?:\s*:\s*(?P<unit>\d+))?\s*"
-)
-
-_WITH_ACTIVATION = (
-    keras.layers.Activation,
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
-"""Layers whose ``activation`` is the last thing they do (a recurrent layer's is not)."""
+_NUMBER = r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+"
+_NAME = r"[A-Za-z_][\w./#\[\]]*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,26 +48,33 @@ class Term:
         return f"{weight}{self.layer}{unit}"
 
 
-def parse_response(text: str) -> tuple[Term, ...]:
+def parse_response(text: str, names: Iterable[str] = ()) -> tuple[Term, ...]:
     """Parses the grammar above.
+
+    Args:
+        text: The response.
+        names: Names that are known. They are found whatever characters they are made of, the
+            longest first; so ``conv-1`` is the layer of this name, if there is one.
 
     Raises:
         InputError: Naming the place that does not parse.
     """
+    term = _term_pattern(names)
     terms: list[Term] = []
     position = 0
     while position < len(text):
-        match = _TERM.match(text, position)
+        match = term.match(text, position)
         if not match or (terms and not match["sign"]):
             raise InputError(
                 f"--response: cannot read {text[position:].strip()!r} in {text!r}; expected terms "
-                "like logit, fc2:17 or 0.5 * conv3, joined by + or -"
+                "like logit, fc2:17, 0.5 * conv3 or 'a name in quotes':2, joined by + or -"
+                + (f"; the names are {quoted_list(list(names), limit=60)}" if names else "")
             )
         weight = float(match["weight"] or 1) * (-1 if match["sign"] == "-" else 1)
         unit = None if match["unit"] is None else int(match["unit"])
         if not is_number(weight):
             raise InputError(f"--response: the weight {match['weight']!r} is not finite")
-        terms.append(Term(weight, match["layer"], unit))
+        terms.append(Term(weight, match["layer"] or match["quoted"][1:-1], unit))
         position = match.end()
     if not terms:
         raise InputError("--response: is empty; expected for example logit")
@@ -90,8 +82,24 @@ def parse_response(text: str) -> tuple[Term, ...]:
 
 
 def named_layers(response: Response) -> list[str]:
-    """Names of the layers and outputs that a response is made of; none for a Python function."""
-    return [] if callable(response) else [term.layer for term in parse_response(response)]
+    """Names of the layers and outputs that a response is made of.
+
+    None for a Python function, and for names that are told from the rest only by those who know the
+    names of the model.
+    """
+    try:
+        return [] if callable(response) else [term.layer for term in parse_response(response)]
+    except InputError:
+        return []
+
+
+def _term_pattern(names: Iterable[str]) -> re.Pattern:
+    known = [re.escape(name) for name in sorted(names, key=len, reverse=True)]
+    return re.compile(
+        rf"\s*(?P<sign>[+-]?)\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?"
+        rf"(?:(?P<layer>{'|'.join([*known, _NAME])})|(?P<quoted>'[^']+'|\"[^\"]+\"))"
+        r"(?:\s*:\s*(?P<unit>\d+))?\s*(?=[+-]|\Z)"
+    )
 
 
 def response_function(
@@ -100,9 +108,11 @@ def response_function(
     """Builds f_a over f_n: from excerpts to one response each.
 
     Args:
-        classifier: Any Keras model; to name inner layers it must be functional or sequential.
-        response: The grammar above, or a function from a mapping of layer names to activations, of
-            shape (batch, ...), to (batch,) responses.
+        classifier: Any Keras model that tells the shape of its input. Layers can be named in
+            functional, sequential and subclassed models, and in models inside of them.
+        response: The grammar above, or a function from a mapping of names
+            (`svdam.explain.activations`) to activations of shape (batch, ...), to (batch,)
+            responses.
 
     Returns:
         A function from (batch, frames, mels, 1) excerpts to (batch,) responses, in float32 at least
@@ -111,57 +121,20 @@ def response_function(
     Raises:
         InputError: If a layer or a unit does not exist; the message lists what does.
     """
-    outputs = named_activations(classifier)
+    activations = Activations(classifier)
     if callable(response):
-        model = keras.Model(classifier.inputs[0], outputs)
-        return lambda excerpts: _checked_shape(response(_cast(model(excerpts, training=False))))
-    terms = parse_response(response)
+        return lambda excerpts: _checked_shape(response(_cast(activations(excerpts))))
+    terms = parse_response(response, activations.shapes)
     for term in terms:
-        _validate_term(term, outputs)
-    used = {term.layer: outputs[term.layer] for term in terms}
-    model = keras.Model(classifier.inputs[0], used)
+        _validate_term(term, activations)
 
     def respond(excerpts: tf.Tensor) -> tf.Tensor:
         """(batch,) responses of (batch, frames, mels, 1) excerpts."""
-        activations = _cast(model(excerpts, training=False))
-        return tf.add_n([_term_value(term, activations[term.layer]) for term in terms])
+        named = activations(excerpts)
+        used = _cast({term.layer: named[term.layer] for term in terms})
+        return tf.add_n([_term_value(term, used[term.layer], activations) for term in terms])
 
     return respond
-
-
-def named_activations(classifier: keras.Model) -> dict[str, keras.KerasTensor]:
-    """All activations that a response can name.
-
-    One for each layer, ``NAME_pre`` for those with an activation function inside, and ``output``.
-    """
-    layers = [layer for layer in getattr(classifier, "layers", []) if _is_named(layer)]
-    outputs = {layer.name: layer.output for layer in layers}
-    outputs.setdefault("output", classifier.outputs[0])
-    for layer in layers:
-        name = f"{layer.name}_pre"
-        if name not in outputs and _has_activation(layer):
-            outputs[name] = _before_activation(layer, name)
-    return outputs
-
-
-def _is_named(layer: keras.layers.Layer) -> bool:
-    """Whether the layer makes one tensor, once."""
-    nodes = getattr(layer, "_inbound_nodes", [])
-    is_input = isinstance(layer, keras.layers.InputLayer)
-    return len(nodes) == 1 and not is_input and isinstance(layer.output, keras.KerasTensor)
-
-
-def _has_activation(layer: keras.layers.Layer) -> bool:
-    is_linear = getattr(layer, "activation", None) in (None, keras.activations.linear)
-    return isinstance(layer, _WITH_ACTIVATION) and not is_linear
-
-
-def _before_activation(layer: keras.layers.Layer, name: str) -> keras.KerasTensor:
-    """What goes into the activation function of ``layer``: the output of a linear copy of it."""
-    copy = type(layer).from_config({**layer.get_config(), "name": name, "activation": "linear"})
-    output = copy(layer.input)
-    copy.set_weights(layer.get_weights())
-    return output
 
 
 def _cast(activations: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -171,22 +144,27 @@ def _cast(activations: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     }
 
 
-def _validate_term(term: Term, outputs: Mapping[str, keras.KerasTensor]) -> None:
-    if term.layer not in outputs:
+def _validate_term(term: Term, activations: Activations) -> None:
+    activations.require(term.layer, "response")
+    if term.unit is None:
+        return
+    shape = activations.shapes[term.layer]
+    units = shape[activations.unit_axes[term.layer]] if len(shape) > 1 else 1
+    if units is None:
         raise InputError(
-            f"--response: the classifier has no layer {term.layer!r}; it has "
-            f"{quoted_list(list(outputs), limit=60)}"
+            f"--response: {term.layer} has an open number of units; name it without :{term.unit}"
         )
-    units = outputs[term.layer].shape[-1]
-    if term.unit is not None and term.unit >= units:
+    if term.unit >= units:
         raise InputError(
             f"--response: {term.layer} has no unit {term.unit}; its units are 0 to {units - 1}"
         )
 
 
-def _term_value(term: Term, activation: tf.Tensor) -> tf.Tensor:
-    if term.unit is not None:
-        activation = activation[..., term.unit : term.unit + 1]
+def _term_value(term: Term, activation: tf.Tensor, activations: Activations) -> tf.Tensor:
+    if term.unit is not None and activation.shape.rank > 1:
+        place = slice(term.unit, term.unit + 1)
+        is_last = activations.unit_axes[term.layer] == -1
+        activation = activation[..., place] if is_last else activation[:, place]
     axes = list(range(1, activation.shape.rank))
     return term.weight * tf.reduce_mean(activation, axis=axes)
 

@@ -45,15 +45,17 @@ def load_model(
         InputError: If it is missing, damaged, no model, holds code, or takes another input.
     """
     path = model_path(path, flag)  # Before Keras is loaded, which takes seconds.
+    from svdam.models.names import use_graph_names
+    from svdam.models.shapes import fitted_model, plain_model
+
     try:
         num_values = inspect_keras_file(path, allow_unsafe)
         model = _made(path, num_values, allow_unsafe)
-        from svdam.models.shapes import fitted_model, plain_model
-
         model = plain_model(model, str(path), output_names)
         if expected_input is not None:
             model = fitted_model(model, expected_input, str(path))
         _require_small(model, path)
+        use_graph_names(model)
         return model
     except InputError as error:
         raise InputError(f"--{flag}: {error}") from error

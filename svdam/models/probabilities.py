@@ -16,6 +16,7 @@ import numpy as np
 
 from svdam.core.settings import OUTPUT_KINDS
 from svdam.core.validation import InputError
+from svdam.models.names import given_name
 
 _PROBABILITIES = ("sigmoid", "hard_sigmoid", "softmax")
 _LOGITS = ("linear", "log_softmax")  # The softmax of a log-softmax is the softmax.
@@ -129,7 +130,7 @@ def names_of_output(classifier: keras.Model) -> frozenset[str]:
         made = _origin(place)
         operation = made.operation
         if count in (1, place.tensor.shape[-1]) and len(operation._inbound_nodes) == 1:
-            name = ".".join((*made.path, operation.name))
+            name = given_name(".".join((*made.path, operation.name)))
             names |= {name, f"{name}_pre"} if _activation(operation) in _PROBABILITIES else {name}
         keeps_units = _only_reshapes(operation) or (
             _activation(operation) is not None and not getattr(operation, "weights", ())

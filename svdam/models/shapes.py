@@ -5,6 +5,7 @@ axis is open, the excerpt has no channel axis, the batch size is fixed. All of t
 the same form here, once, before any work is done; what cannot be is refused.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,8 +36,8 @@ def plain_model(model: keras.Model, where: str, output_names: Iterable[str] = ()
     """
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise InputError(
-            f"{where} says nothing about its input; give it an Input layer, or build it from "
-            "layers as keras.Model(inputs, outputs)"
+            f"{where} says nothing about its input; give it an Input layer, or call it on one: "
+            "x = keras.Input(SHAPE); model = keras.Model(x, model(x))"
         )
     if len(model.inputs) > 1:
         names = _listed({_layer_name(tensor): tensor for tensor in model.inputs})
@@ -173,7 +174,8 @@ def _chosen_output(
 
 
 def _is_in(name: str, layers: set[str]) -> bool:
-    """Whether a name in a response, as fc2, fc2_pre or backbone.conv1, is of one of the layers."""
+    """Whether a name in a response, as fc2_pre or backbone#2.conv1, is of one of the layers."""
+    name = re.sub(r"#\d+|\[.*?\]", "", name)
     return any(name in (one, f"{one}_pre") or name.startswith(f"{one}.") for one in layers)
 
 
