@@ -61,7 +61,9 @@ def list_fma(
         InputError: If the table is missing or has other columns, or nothing fits the choice.
     """
     data_dir = require_folder(data_dir, LAYOUT)
-    tracks = list(read_tracks(storage.join(data_dir, "fma_metadata", "tracks.csv")))
+    rows = list(read_tracks(storage.join(data_dir, "fma_metadata", "tracks.csv")))
+    tracks = [row for row in rows if isinstance(row, Track)]
+    skipped = [row for row in rows if isinstance(row, SkippedSong)]
     genres = sorted({track.genre for track in tracks if track.genre})
     if genre != "all" and genre not in genres:
         raise InputError(
@@ -71,12 +73,13 @@ def list_fma(
     chosen = [
         track
         for track in tracks
-        if track.split in splits
+        if (track.split in splits or track.split not in FMA_SPLITS)
         and (genre == "all" or track.genre == genre)
         and (subset == "full" or track.subset in smaller)
     ]
+    listing = _find_audio(chosen, data_dir, subset, all_train)
     return require_songs(
-        _find_audio(chosen, data_dir, subset, all_train),
+        SourceListing(listing.songs, skipped + listing.skipped),
         f"{data_dir}: genre {genre}, subset {subset}",
     )
 
@@ -91,8 +94,14 @@ def _find_audio(tracks: list[Track], data_dir: str, subset: str, all_train: bool
         folder, name = digits[:3], f"{digits}.mp3"
         if folder not in present:
             present[folder] = set(storage.list_names(storage.join(root, folder)))
-        split = "train" if all_train else FMA_SPLITS[track.split]
-        if name in present[folder]:
+        split = "train" if all_train else FMA_SPLITS.get(track.split, "")
+        if track.split not in FMA_SPLITS:
+            reason = (
+                f"tracks.csv:{track.line}: found split {track.split!r}, expected one of "
+                f"{quoted_list(list(FMA_SPLITS))}"
+            )
+            skipped.append(SkippedSong(f"{folder}/{name}", split, reason))
+        elif name in present[folder]:
             audio = storage.join(root, folder, name)
             source = f"fma_{subset}/{folder}/{name}"
             songs.append(SourceSong(f"{folder}/{name}", split, audio, source))
@@ -102,11 +111,14 @@ def _find_audio(tracks: list[Track], data_dir: str, subset: str, all_train: bool
     return SourceListing(songs, skipped)
 
 
-def read_tracks(path: str) -> Iterator[Track]:
+def read_tracks(path: str) -> Iterator[Track | SkippedSong]:
     """Reads ``tracks.csv`` as published, row by row.
 
+    Yields:
+        Each track; a SkippedSong for a row that is none.
+
     Raises:
-        InputError: If the file is missing, or a header or row is another one, naming the line.
+        InputError: If the file is missing, is no CSV, or has other columns, naming the line.
     """
     if not storage.exists(path):
         raise InputError(f"{path}: does not exist; --data_dir must be {LAYOUT}")
@@ -119,7 +131,7 @@ def read_tracks(path: str) -> Iterator[Track]:
             columns = _column_numbers(reader, path)
             for row in reader:
                 if row:
-                    yield _parse_row(row, columns, f"{path}:{reader.line_num}", reader.line_num)
+                    yield _parse_row(row, columns, reader.line_num)
         except (csv.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}:{reader.line_num}: is no CSV in UTF-8 ({error})") from error
 
@@ -138,10 +150,9 @@ def _column_numbers(reader: Iterator[list[str]], path: str) -> dict[str, int]:
     return {key: pairs.index(column) for key, column in _COLUMNS.items()}
 
 
-def _parse_row(row: list[str], columns: dict[str, int], place: str, line: int) -> Track:
+def _parse_row(row: list[str], columns: dict[str, int], line: int) -> Track | SkippedSong:
     if not row[0].isascii() or not row[0].isdigit() or len(row) <= max(columns.values()):
-        raise InputError(f"{place}: is no track: found {row[:1]} and {len(row)} fields")
+        reason = f"tracks.csv:{line}: is no track: found {row[:1]} and {len(row)} fields"
+        return SkippedSong(f"tracks.csv:{line}", "", reason)
     values = {key: row[number].strip() for key, number in columns.items()}
-    if values["split"] not in FMA_SPLITS:
-        raise InputError(f"{place}: found split {values['split']!r}, expected {list(FMA_SPLITS)}")
     return Track(int(row[0]), values["genre"], values["subset"], values["split"], line)

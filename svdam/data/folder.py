@@ -3,13 +3,16 @@
 Labels of ``a/b.mp3`` are looked for in ``a/b.lab``, then in ``labels/a/b.lab`` and, where the audio
 lies below ``audio/``, in ``labels`` with the same path. Splits come from lists, from sub-folders
 named ``train``, ``valid`` and ``test``, or from ratios.
+
+Hidden folders, those of file servers and trash are left out, and so are the stems of songs.
 """
 
+import dataclasses
 import hashlib
-import os
 from collections.abc import Callable
 
 from svdam.core.validation import InputError
+from svdam.data import folder_contents as contents
 from svdam.data import storage
 from svdam.data.sources import (
     AUDIO_SUFFIXES,
@@ -41,7 +44,8 @@ def list_folder(
     Args:
         data_dir: Folder or URL.
         split_by: One of `SPLIT_METHODS`. ``auto`` takes lists if ``split_lists`` is given, else
-            sub-folders if there is one named ``train``, else ratios.
+            sub-folders if there is one named ``train`` or if all songs are in those of the splits,
+            else ratios.
         split_lists: Folder with the lists ``train``, ``valid``, ``test``: paths relative to
             ``data_dir``, one a line.
         split_ratios: Shares of train, valid and test.
@@ -51,18 +55,21 @@ def list_folder(
         InputError: If a folder or list is missing, or no audio was found.
     """
     data_dir = require_folder(data_dir, LAYOUT)
-    if split_by == "auto":
-        has_folders = storage.is_folder(storage.join(data_dir, "train"))
-        split_by = "lists" if split_lists else "folders" if has_folders else "ratios"
-    if split_by == "lists":
+    if split_by == "lists" or (split_by == "auto" and split_lists):
         if not split_lists:
             raise InputError("--split_lists: is not given, expected a folder with the list 'train'")
         return require_songs(_by_lists(data_dir, split_lists), split_lists)
-    all_names = set(storage.walk(data_dir))
-    names = sorted(name for name in all_names if _has_suffix(name, AUDIO_SUFFIXES))
-    foreign = sorted(name for name in all_names if _has_suffix(name, FOREIGN_SUFFIXES))
+    all_names, hidden = contents.visible_files(data_dir)
+    warnings = [hidden] if hidden else []
+    names = sorted(name for name in all_names if name.lower().endswith(AUDIO_SUFFIXES))
+    foreign = sorted(name for name in all_names if name.lower().endswith(FOREIGN_SUFFIXES))
     if not names and not foreign:
-        raise InputError(f"--data_dir: {data_dir} holds no audio ({', '.join(AUDIO_SUFFIXES)})")
+        message = f"--data_dir: {data_dir} holds no audio ({', '.join(AUDIO_SUFFIXES)})"
+        raise InputError("; ".join([message, *warnings]))
+    names, stems = contents.without_stems(names)
+    warnings += [stems] if stems else []
+    if split_by == "auto":
+        split_by = "folders" if _are_in_folders_of_splits(names) else "ratios"
     songs, skipped = [], []
     for name in names:
         if split_by == "ratios":
@@ -77,7 +84,9 @@ def list_folder(
     for name in foreign:
         reason = f"{name}: is of a format that is not read; convert it, for example with ffmpeg"
         skipped.append(SkippedSong(plain_text(name), "", reason))
-    return require_songs(SourceListing(songs, skipped), data_dir)
+    unused = contents.unused_labels(data_dir, all_names, songs)
+    warnings += [unused] if unused else []
+    return require_songs(SourceListing(songs, skipped, warnings), data_dir)
 
 
 def split_by_ratio(name: str, ratios: tuple[float, ...], seed: int) -> str:
@@ -114,7 +123,17 @@ def _by_lists(data_dir: str, split_lists: str) -> SourceListing:
             data_dir, name, split, lambda path: storage.exists(storage.join(data_dir, path)), audio
         )
 
-    return songs_of_lists(split_lists, find_song, required=("train",))
+    listing = songs_of_lists(split_lists, find_song, required=())
+    if storage.is_remote(data_dir) or all(song.labels for song in listing.songs):
+        return listing
+    files, _ = contents.visible_files(data_dir)
+    unused = contents.unused_labels(data_dir, files, listing.songs, named_like_songs=True)
+    return dataclasses.replace(listing, warnings=[unused] if unused else [])
+
+
+def _are_in_folders_of_splits(names: list[str]) -> bool:
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    return "train" in folders or (bool(folders) and folders <= set(SPLITS))
 
 
 def _song(
@@ -125,22 +144,7 @@ def _song(
     audio: str | None = None,
 ) -> SourceSong:
     """A song with its labels; ``exists`` tells whether a path below the folder does."""
-    found = next((path for path in _label_names(name) if exists(path)), None)
+    found = next((path for path in contents.label_names(name) if exists(path)), None)
     labels = storage.join(data_dir, found) if found else None
     audio = audio or storage.join(data_dir, name)
     return SourceSong(plain_text(name), split, audio, plain_text(name), labels)
-
-
-def _label_names(name: str) -> list[str]:
-    stem = os.path.splitext(name)[0]
-    names = [f"{stem}.lab", f"labels/{stem}.lab"]
-    parts = stem.split("/")
-    if "audio" in parts[:-1]:
-        parts[parts.index("audio")] = "labels"
-        names.append("/".join(parts) + ".lab")
-    return names
-
-
-def _has_suffix(name: str, suffixes: tuple[str, ...]) -> bool:
-    """Whether a file is of one of the kinds, and not macOS's companion (``._``) of one."""
-    return name.lower().endswith(suffixes) and not name.split("/")[-1].startswith("._")

@@ -1,11 +1,12 @@
 """Label files: where somebody sings.
 
-A label file has one segment a line, as Jamendo's: ``start end label``, times in seconds, label
-``sing`` or ``nosing``. Fields are separated by blanks, tabs or commas. Accepted is whatever has one
-meaning: segments in any order, touching or overlapping with the same label, beyond the end of the
-recording, with gaps (nobody sings there, as in the original code), Windows line ends, a byte-order
-mark, comments after ``#``, blank lines. Refused, naming file and line, is the rest: segments that
-contradict each other, that end before they start, other words.
+A label file, ``.lab``, has one segment per line, as Jamendo's do: ``start end label``, times in
+seconds, label ``sing`` or ``nosing``. Fields are separated by blanks, tabs or commas. Accepted is
+whatever has one meaning: segments in any order, touching or overlapping with the same label, beyond
+the end of the recording, with gaps (nobody sings there, as in the original code), Windows line
+ends, a byte-order mark, comments after ``#``, blank lines. In a song whose file has no segment,
+nobody sings. Refused, naming file and line, is the rest: segments that contradict each other, that
+end before they start, other words.
 
 Frame k stands for the time k * hop / rate (k / 70 s with the paper's settings), and belongs to the
 segment with start <= time < end, as in the original ``create_aligned_targets``.
@@ -24,6 +25,12 @@ from svdam.core.files import decoded_text
 from svdam.core.validation import InputError
 
 LABELS = {"sing": True, "nosing": False}
+LABEL_SUFFIXES = (".lab",)
+"""Of files that `parse_labels` reads."""
+FOREIGN_LABEL_SUFFIXES = (".jams", ".textgrid", ".svl", ".eaf", ".ann")
+"""Of annotations that nothing here reads."""
+TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
+"""Of files that hold labels or anything else: `looks_like_labels` tells."""
 # Contradictions shorter than this are the rounding of times with three decimals.
 _TOLERANCE_SECS = 0.0011
 
@@ -47,8 +54,7 @@ def parse_labels(content: bytes, name: str) -> list[Segment]:
         The segments, ordered by start.
 
     Raises:
-        InputError: Naming file and line, if a line does not parse or contradicts another one, or if
-            there is no segment at all.
+        InputError: Naming file and line, if a line does not parse or contradicts another one.
     """
     found: list[tuple[Segment, int]] = []
     # Universal line ends, and no others: a comment may hold what Unicode counts as one.
@@ -57,11 +63,21 @@ def parse_labels(content: bytes, name: str) -> list[Segment]:
         text = line.split("#", 1)[0].strip()
         if text:
             found.append((_parse_line(text, f"{name}:{number}"), number))
-    if not found:
-        raise InputError(f"{name}:1: holds no segment, expected lines 'start end sing|nosing'")
     found.sort(key=lambda item: item[0][:2])
     _refuse_contradictions(found, name)
     return [segment for segment, _ in found]
+
+
+def looks_like_labels(content: bytes) -> bool:
+    """Whether a text holds times in seconds, in two columns, perhaps with more columns behind."""
+    try:
+        lines = _decode(content, "").splitlines()
+    except InputError:
+        return False
+    rows = [re.split(r"\s*[,;]\s*|\s+", line.strip()) for line in lines if line.strip()]
+    if rows and len(rows[0]) > 1 and not _is_time(rows[0][0]):
+        del rows[0]  # The names of the columns.
+    return bool(rows) and all(len(row) > 1 and all(map(_is_time, row[:2])) for row in rows)
 
 
 def frame_labels(
@@ -114,13 +130,18 @@ def _parse_line(text: str, place: str) -> Segment:
 
 
 def _parse_time(text: str, place: str) -> float:
-    # float() alone would also take 'nan', 'inf' and '1_0'.
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII):
+    if not _is_time(text):
         raise InputError(f"{place}: found time {text[:40]!r}, expected seconds, as 12.34")
     time_secs = float(text)
     if not math.isfinite(time_secs) or time_secs < 0:
         raise InputError(f"{place}: found time {text[:40]!r}, expected seconds from 0 on")
     return time_secs
+
+
+def _is_time(text: str) -> bool:
+    # float() would also take 'nan', 'inf' and '1_0'.
+    pattern = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 def _refuse_contradictions(found: list[tuple[Segment, int]], name: str) -> None:

@@ -27,7 +27,8 @@ def build_manifest(
 ) -> dict[str, Any]:
     """Describes finished shards.
 
-    Mean and std are those of the split ``train``, whose frames a classifier learns from.
+    Mean and std are those of the split ``train``, whose frames a classifier learns from; without
+    such songs they are None.
 
     Args:
         plans: The shards, which lie in ``root``.
@@ -55,8 +56,8 @@ def build_manifest(
         "front_end": FRONT_END.to_dict(),
         "dtype": dtype,
         "counts": _counts(songs),
-        "mean": statistics.mean.tolist(),
-        "std": statistics.std.tolist(),
+        "mean": statistics.mean.tolist() if statistics.num_frames else None,
+        "std": statistics.std.tolist() if statistics.num_frames else None,
         "skipped": [dataclasses.asdict(song) for song in skipped],
         "shards": entries,
         "songs": songs,
@@ -97,8 +98,11 @@ def require_sound(manifest: Any) -> None:
 def _require_sizes(manifest: dict[str, Any]) -> None:
     """Raises one of many errors if a number, a name or a place in a shard makes no sense."""
     front_end = FrontEnd(**manifest["front_end"])
+    is_trained_on = any(song["split"] == "train" for song in manifest["songs"])
     for name in ("mean", "std"):
         values = manifest[name]
+        if values is None and not is_trained_on:
+            continue
         if len(values) != front_end.num_mels or not all(map(is_number, values)):
             raise ValueError(f"{name} of the mel bands")
     shards = {shard["name"]: shard["bytes"] for shard in manifest["shards"]}

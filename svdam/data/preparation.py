@@ -22,7 +22,7 @@ from svdam.core.files import write_json
 from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
-from svdam.core.validation import InputError
+from svdam.core.validation import InputError, quoted_list
 from svdam.data import shards, storage
 from svdam.data.fma import FMA_SPLITS, SUBSETS, list_fma
 from svdam.data.folder import SPLIT_METHODS, check_ratios, list_folder
@@ -31,7 +31,7 @@ from svdam.data.manifest import MANIFEST_NAME, build_manifest
 from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.shards import UNFINISHED, FinishedRecord
 from svdam.data.songs import DECODERS, DTYPES, SongTask, file_sha256, song_fingerprint
-from svdam.data.sources import SkippedSong, SourceListing, SourceSong, plain_text
+from svdam.data.sources import SPLITS, SkippedSong, SourceListing, SourceSong, plain_text
 from svdam.data.tensorflow_io import load_tensorflow_io
 
 if TYPE_CHECKING:
@@ -155,21 +155,32 @@ def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[
         The manifest.
 
     Raises:
-        InputError: If no song of the split ``train`` could be used, if a song could not and
-            ``strict`` is set, or if the data set cannot be read.
+        InputError: If no song could be used, or none of the listed ones of the split ``train``; if
+            a song could not and ``strict`` is set; or if the data set cannot be read.
     """
     if settings.decoder == "tfio":
         load_tensorflow_io("--decoder=tfio")
     with start_run(settings.output, "prepare_data", settings) as run, _locked_storage(settings):
         listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
-        root = str(settings.storage or run.folder)
-        records, skipped = _make_records(listing, root, run.folder, settings)
-        _check_songs(listing, records, skipped, settings)
-        manifest = _put_in_place(listing, records, skipped, root, settings)
-        if settings.storage:
-            place = root if storage.is_remote(root) else os.path.abspath(root)
-            write_json(run.folder / MANIFEST_NAME, {**manifest, "storage": place})
-        run.mark_complete({"counts": manifest["counts"], "skipped": len(skipped)})
+        try:
+            manifest = _prepare_songs(listing, run.folder, settings)
+        finally:  # Last, next to the numbers of songs, not above the progress of hours.
+            for message in listing.warnings:
+                print(f"warning: {plain_text(message)}", file=sys.stderr)
+        run.mark_complete({"counts": manifest["counts"], "skipped": len(manifest["skipped"])})
+    return manifest
+
+
+def _prepare_songs(
+    listing: SourceListing, run_folder: Path, settings: PrepareSettings
+) -> dict[str, Any]:
+    root = str(settings.storage or run_folder)
+    records, skipped = _make_records(listing, root, run_folder, settings)
+    _check_songs(listing, records, skipped, settings)
+    manifest = _put_in_place(listing, records, skipped, root, settings)
+    if settings.storage:
+        place = root if storage.is_remote(root) else os.path.abspath(root)
+        write_json(run_folder / MANIFEST_NAME, {**manifest, "storage": place})
     return manifest
 
 
@@ -315,22 +326,46 @@ def _check_songs(
 ) -> None:
     for song in skipped:
         print(f"skipped: {' '.join(song.reason.split())}", file=sys.stderr)
-    total = len(listing.songs) + len(listing.skipped)
+    listed = [song.split for song in listing.songs] + [song.split for song in listing.skipped]
     if skipped and settings.strict:
         raise InputError(
-            f"--strict: {len(skipped)} of {total} songs cannot be used; "
+            f"--strict: {len(skipped)} of {len(listed)} songs cannot be used; "
             f"the first: {skipped[0].reason}"
         )
     splits = {song.split for song in listing.songs if song.id in records}
-    if "train" not in splits:
+    has_training_songs = "train" in listed
+    if not splits or (has_training_songs and "train" not in splits):
+        for_what = " for the split 'train'" if has_training_songs else ""
         first = f"; the first that was skipped: {skipped[0].reason}" if skipped else ""
         raise InputError(
-            f"{settings.data_dir or settings.dataset}: no song for the split 'train' can be used "
-            f"(of {total} songs listed){first}"
+            f"{settings.data_dir or settings.dataset}: no song{for_what} can be used "
+            f"(of {len(listed)} songs listed){first}"
         )
-    for split in ("valid", "test"):
+    for split in SPLITS:
         if split not in splits and not settings.fma_all_train:
             print(f"warning: no song in the split {split!r}", file=sys.stderr)
+    _warn_of_equal_recordings([song for song in listing.songs if song.id in records], records)
+
+
+def _warn_of_equal_recordings(songs: list[SourceSong], records: dict[str, FinishedRecord]) -> None:
+    """Names recordings that are in several splits: they would be tested on what was learnt.
+
+    Equal are those with the same log-mel, whatever their formats, tags and names.
+    """
+    first: dict[tuple, SourceSong] = {}
+    pairs = []
+    for song in songs:
+        features = records[song.id].record.features
+        sound = tuple(features[name] for name in ("num_frames", "crc32", "mean", "squares"))
+        other = first.setdefault(sound, song)
+        if other.split != song.split:
+            pairs.append(f"{other.id} ({other.split}) and {song.id} ({song.split})")
+    if pairs:
+        print(
+            "warning: the same recording is in several splits, so that scores are too good: "
+            + quoted_list(pairs, 3),
+            file=sys.stderr,
+        )
 
 
 def _put_in_place(

@@ -69,16 +69,12 @@ class Records:
         folder: The records folder: a path or URL.
         manifest: Contents of its manifest.
         front_end: How the log-mel was computed.
-        mean: (mels,) float64, per band, of all frames of the split ``train``.
-        std: (mels,) float64 standard deviation (ddof 1) of the same frames.
     """
 
     def __init__(self, folder: str | os.PathLike, manifest: dict[str, Any]):
         self.folder = folder
         self.manifest = manifest
         self.front_end = FrontEnd(**manifest["front_end"])
-        self.mean = np.array(manifest["mean"], np.float64)
-        self.std = np.array(manifest["std"], np.float64)
         self._root = str(manifest.get("storage") or folder)
         self._dtype = np.dtype(DTYPES[manifest["dtype"]])
         self._songs = [SongEntry(**song) for song in manifest["songs"]]
@@ -89,6 +85,24 @@ class Records:
     def fingerprint(self) -> str:
         """SHA-256 of what the records hold, wherever they lie."""
         return manifest_checksum(self.manifest)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(mels,) float64, per band, of all frames of the split ``train``.
+
+        Raises:
+            InputError: If there are no such frames.
+        """
+        return self._band_statistic("mean")
+
+    @property
+    def std(self) -> np.ndarray:
+        """(mels,) float64 standard deviation (ddof 1) of the same frames.
+
+        Raises:
+            InputError: If there are no such frames.
+        """
+        return self._band_statistic("std")
 
     def songs(self, split: str | None = None) -> list[SongEntry]:
         """The songs of one split, or all, in a fixed order.
@@ -149,6 +163,15 @@ class Records:
         """
         self._verify(song)
         return self._read(song, song.labels_offset + frame, 1) != b"\0"
+
+    def _band_statistic(self, name: str) -> np.ndarray:
+        if self.manifest[name] is None:
+            raise InputError(
+                f"--records: {self.folder} holds no song of the split 'train', so there are no "
+                "mean and standard deviation of its mel bands; prepare a data set with training "
+                "songs, or start from a classifier that has its own"
+            )
+        return np.array(self.manifest[name], np.float64)
 
     @property
     def _frame_bytes(self) -> int:

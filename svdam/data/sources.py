@@ -52,10 +52,17 @@ class SkippedSong:
 
 @dataclasses.dataclass(frozen=True)
 class SourceListing:
-    """The songs of a data set, and the listed ones that it cannot offer."""
+    """The songs of a data set.
+
+    Attributes:
+        songs: Those that can be prepared.
+        skipped: Those that are listed but cannot be offered.
+        warnings: What else the user should know of the data set, in one line each.
+    """
 
     songs: list[SourceSong]
     skipped: list[SkippedSong] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 def plain_text(name: str) -> str:
@@ -122,23 +129,27 @@ def songs_of_lists(
     Args:
         lists_folder: Folder with the lists.
         find_song: (name, split, place) -> SourceSong or SkippedSong, for each listed name.
-        required: Lists that must be there.
+        required: Lists that must be there, if only as empty files.
 
     Raises:
-        InputError: If a required list is missing, or a name is in two lists: such a song would be
-            tested on what the classifier learnt.
+        InputError: If a required list is missing, if there is none at all, or if a name is in two
+            lists: such a song would be tested on what the classifier learnt.
     """
     songs: list[SourceSong] = []
     skipped: list[SkippedSong] = []
     seen: dict[str, tuple[str, str]] = {}
+    found_lists = []
     for split in SPLITS:
         path = storage.join(lists_folder, split)
         if not storage.exists(path):
             path += ".txt"
         if not storage.exists(path):
             if split in required:
-                raise InputError(f"{path[:-4]}: no such list; expected one audio file a line")
+                raise InputError(
+                    f"{path[:-4]}: no such list; expected one audio file per line (it may be empty)"
+                )
             continue
+        found_lists.append(path)
         for number, name in read_list(path):
             place = f"{path}:{number}"
             if name in seen:
@@ -157,6 +168,11 @@ def songs_of_lists(
                 songs.append(found)
             else:
                 skipped.append(found)
+    if not found_lists:
+        raise InputError(
+            f"{lists_folder}: holds none of the lists 'train', 'valid' and 'test', with one audio "
+            "file per line"
+        )
     return SourceListing(songs, skipped)
 
 
@@ -168,6 +184,6 @@ def require_songs(listing: SourceListing, where: str) -> SourceListing:
     """
     if listing.songs:
         return listing
-    reasons = [song.reason for song in listing.skipped]
+    reasons = [*listing.warnings, *(song.reason for song in listing.skipped)]
     why = f": {quoted_list(reasons, 3)}" if reasons else ""
     raise InputError(f"{where}: no song found{why}")

@@ -165,26 +165,32 @@ def list_names(folder: str | os.PathLike) -> list[str]:
         return sorted(name.rstrip("/") for name in gfile.listdir(str(folder)))
 
 
-def walk(folder: str | os.PathLike) -> Iterator[str]:
+def walk(
+    folder: str | os.PathLike, enters: Callable[[str], bool] = lambda path: True
+) -> Iterator[str]:
     """Paths of all files below a folder, relative to it, with ``/``, sorted within each folder.
 
     Links to folders are followed, but no folder is visited twice.
 
+    Args:
+        folder: Where to start.
+        enters: Whether to go into a folder, told by its path relative to the first one.
+
     Raises:
         InputError: If a folder cannot be read.
     """
-    visits: Iterable[tuple[str, list[str], list[str]]]
-    if is_remote(folder):
-        with _errors_named(folder):
-            visits = list(_gfile(folder).walk(str(folder)))
-    else:
-        visits = _local_visits(os.fspath(folder))
+    visits = _remote_visits if is_remote(folder) else _local_visits
     root = str(folder).rstrip("/")
-    for place, folders, names in visits:
-        folders.sort()
+    for place, folders, names in visits(str(folder)):
         below = str(place)[len(root) :].strip("/")
-        for name in sorted(names):
-            yield f"{below}/{name}" if below else name
+        above = f"{below}/" if below else ""
+        folders[:] = sorted(name for name in folders if enters(above + name.rstrip("/")))
+        yield from (above + name for name in sorted(names))
+
+
+def _remote_visits(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    with _errors_named(folder):
+        yield from _gfile(folder).walk(folder)
 
 
 def _local_visits(folder: str) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -88,6 +88,8 @@ def collect_responses(
     """
     records = open_records()
     songs = records.songs(settings.split)
+    if not songs:
+        raise InputError(f"--split: the records hold no song of the split {settings.split!r}")
     length = records.front_end.excerpt_frames
     plan = plan_parts([song.num_frames for song in songs], length, settings.excerpt_spacing)
     parts = [part for part in plan if part.num_excerpts]

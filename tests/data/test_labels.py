@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from svdam.core.validation import InputError
-from svdam.data.labels import frame_labels, parse_labels
+from svdam.data.labels import frame_labels, looks_like_labels, parse_labels
 
 PLAIN = [(0.0, 1.2, False), (1.2, 3.9, True)]
 
@@ -33,8 +33,6 @@ def test_ways_to_write_the_same(content):
 
 
 REFUSED = {
-    b"": r"x\.lab:1: holds no segment",
-    b"# only a comment\n": r"x\.lab:1: holds no segment",
     b"0 1 nosing\n1 2\n": r"x\.lab:2: found 2 fields",
     b"0 1 nosing\n1 2 sing loudly\n": r"x\.lab:2: found 4 fields",
     b"0,5 1,5 sing\n": r"x\.lab:1: found 5 fields .* decimal point",
@@ -63,6 +61,33 @@ def test_refused_with_file_and_line(content):
     with pytest.raises(InputError, match=REFUSED[content]) as caught:
         parse_labels(content, "x.lab")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \r\n", b"# instrumental\n", b"\xef\xbb\xbf"])
+def test_without_segments_nobody_sings(content):
+    assert parse_labels(content, "x.lab") == []
+    assert not frame_labels([], 100).any()
+
+
+LIKE_LABELS = {
+    b"0\t1.5\tsing\n": True,
+    b"0,000000\t1,5\tvoice\n": True,  # With decimal commas.
+    b"0.5 1.5\n2 3\n": True,
+    b"start,end,label\n0,1.5,Verse 1\n2,3,x\n": True,
+    b"start;end\n0;1.5\n": True,
+    "0\t1\tStrophe\r\n".encode("utf-16"): True,
+    b"": False,
+    b"start,end,label\n": False,
+    b"Is this the real life?\n": False,
+    b"2 3 go\nand words\n": False,
+    b"track,genre\n7,Pop\n": False,
+    b"RIFF\0\0": False,
+}
+
+
+@pytest.mark.parametrize("content", LIKE_LABELS, ids=[str(n) for n in range(len(LIKE_LABELS))])
+def test_texts_that_look_like_labels(content):
+    assert looks_like_labels(content) == LIKE_LABELS[content]
 
 
 def test_overlaps_of_one_meaning_are_accepted():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from small_corpora import SPLITS, add_song, write_jamendo, write_tone
 
 from svdam.core.validation import InputError
@@ -199,12 +200,64 @@ def test_strict_makes_a_bad_song_an_error(tmp_path):
     assert not (tmp_path / "records/manifest.json").exists()
 
 
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_data_set_need_not_have_training_songs(tmp_path, split, capsys):
+    splits = {name: ["a.wav", "b.wav"] if name == split else [] for name in SPLITS}
+    corpus = write_jamendo(tmp_path / "corpus", splits)
+    manifest = prepare_data(_settings(corpus, tmp_path / "records"))
+    assert manifest["mean"] is None and manifest["counts"][split]["labelled_songs"] == 2
+    assert "warning: no song in the split 'train'" in capsys.readouterr().err
+    records = open_records(tmp_path / "records")
+    assert len(records.songs(split)) == 2 and records.songs("train") == []
+    for read in (lambda: records.mean, lambda: records.std):
+        with pytest.raises(InputError, match="holds no song of the split 'train', so there are no"):
+            read()
+    before = _content(tmp_path / "records")
+    prepare_data(_settings(corpus, tmp_path / "records"))
+    assert _content(tmp_path / "records") == before
+
+
+def test_the_same_recording_in_two_splits_is_told(tmp_path, capsys):
+    """Whatever its name, its format and its tags are."""
+    corpus = write_jamendo(
+        tmp_path / "corpus", {"train": ["a.wav", "b.wav"], "valid": ["c.wav"], "test": ["d.flac"]}
+    )
+    prepare_data(_settings(corpus, tmp_path / "1"))
+    assert "the same recording" not in capsys.readouterr().err
+    sound, rate = soundfile.read(corpus / "audio/a.wav", dtype="int16")
+    soundfile.write(corpus / "audio/d.flac", sound, rate)
+    whole = (corpus / "audio/a.wav").read_bytes()
+    (corpus / "audio/b.wav").write_bytes(whole)
+    (corpus / "audio/c.wav").write_bytes(whole + b"LIST\4\0\0\0INFO")
+    prepare_data(_settings(corpus, tmp_path / "2"))
+    shown = capsys.readouterr().err
+    assert (
+        "warning: the same recording is in several splits, so that scores are too good: " in shown
+    )
+    assert "'a.wav (train) and c.wav (valid)', 'a.wav (train) and d.flac (test)'\n" in shown
+
+
+def test_warnings_of_a_listing_are_shown_last(tmp_path, capsys):
+    write_tone(tmp_path / "music/train/a.wav")
+    (tmp_path / "music/labels").mkdir()
+    (tmp_path / "music/labels/a.lab").write_text("0 1 sing\n")
+    settings = {"dataset": "folder", "data_dir": str(tmp_path / "music")}
+    prepare_data(PrepareSettings(output=str(tmp_path / "records"), **settings))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: files that look like labels belong to no song: 'labels/a.lab'")
+
+
 def test_no_song_to_train_on_is_an_error(tmp_path):
     corpus = write_jamendo(
         tmp_path / "corpus", {"train": ["a.wav"], "valid": ["b.wav"], "test": []}
     )
     (corpus / "audio/a.wav").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"no song for the split 'train'.*a.wav"):
+        prepare_data(_settings(corpus, tmp_path / "records"))
+    for split in ("train", "valid"):
+        (corpus / "filelists" / split).write_text("")
+    (corpus / "filelists/test").write_text("a.wav\n")
+    with pytest.raises(InputError, match=r"no song can be used \(of 1 songs listed\).*a.wav"):
         prepare_data(_settings(corpus, tmp_path / "records"))
 
 

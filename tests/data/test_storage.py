@@ -66,6 +66,7 @@ def test_walking_and_listing(tmp_path):
         with storage.writing(str(tmp_path / name)) as stream:
             stream.write(b"x")
     assert list(storage.walk(tmp_path)) == ["a", "b/0", "b/c/1"]
+    assert list(storage.walk(tmp_path, lambda path: path != "b/c")) == ["a", "b/0"]
     assert storage.list_names(tmp_path) == ["a", "b"]
     storage.remove(str(tmp_path / "b"))
     storage.remove(str(tmp_path / "not there"))
