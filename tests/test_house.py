@@ -15,6 +15,7 @@ LAW = {
     "audio": {"core"},
     "evaluation": {"core"},
     "data": {"core", "audio", "evaluation"},
+    "results": {"core", "audio", "evaluation"},
     "models": {"core", "audio", "evaluation"},
     "training": {"core", "audio", "evaluation", "data", "models", "report"},
     "explain": {"core", "audio", "evaluation", "models", "report"},
@@ -22,7 +23,7 @@ LAW = {
 }
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 LIBRARY_FILES = sorted(path for path in PACKAGE.glob("*/**/*.py"))
-WITHOUT_TENSORFLOW = {"core", "audio", "evaluation", "report"}
+WITHOUT_TENSORFLOW = {"core", "audio", "evaluation", "results", "report"}
 
 
 def imported_modules(path: Path, top_level_only: bool = False) -> set[str]:

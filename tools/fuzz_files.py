@@ -172,6 +172,33 @@ def results_kind(folder: Path) -> Kind:
     return Kind(folder / "results.h5", read)
 
 
+def card_kind(folder: Path) -> Kind:
+    """A model card, next to its model's file.
+
+    People write cards by hand, and nothing in one vouches for its texts: any sound card will do.
+    """
+    from svdam.results.model_cards import ModelCard, read_model_card, write_model_card
+
+    model = folder / "tagger.keras"
+    model.write_bytes(b"the model")
+    card = ModelCard(
+        front_end={"base": "musicnn", "max_hz": 7000.0},
+        excerpt_frames=187,
+        num_mels=96,
+        outputs="logits",
+        output_names=("guitar", "female voice"),
+        activation="sigmoid",
+        licence="ISC",
+    )
+    path = write_model_card(model, card)
+
+    def read() -> Hashable:
+        found = read_model_card(model)
+        return type(found).__name__
+
+    return Kind(path, read)
+
+
 def records_kinds(folder: Path) -> dict[str, Kind]:
     """A shard and the manifest of a records folder, and the shard as a rerun looks at it."""
     import soundfile
@@ -213,15 +240,15 @@ def records_kinds(folder: Path) -> dict[str, Kind]:
     }
 
 
-KINDS = ("npz", "keras", "h5", "shard", "manifest", "rerun")
+KINDS = ("npz", "keras", "h5", "card", "shard", "manifest", "rerun")
 
 
 def make_kind(name: str, folder: Path) -> Kind:
     """A whole file of a kind, in an empty folder."""
-    makers = {"npz": npz_kind, "keras": keras_kind, "h5": results_kind}
+    makers = {"npz": npz_kind, "keras": keras_kind, "h5": results_kind, "card": card_kind}
     if name in makers:
         return makers[name](folder)
-    return dict(zip(KINDS[3:], records_kinds(folder).values(), strict=True))[name]
+    return dict(zip(KINDS[4:], records_kinds(folder).values(), strict=True))[name]
 
 
 def _serve(name: str, first: int, count: int, seed: int) -> None:

@@ -49,4 +49,9 @@ def require_log_mel(log_mel: np.ndarray, num_mels: int) -> np.ndarray:
 
 def is_number(value: Any) -> bool:
     """True for finite ints and floats; bools are not numbers here."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # An integer that no float can hold.
+        return False

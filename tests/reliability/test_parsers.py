@@ -1,6 +1,7 @@
 """Parsers of what others write: any bytes give a result or one clear line, and never a crash."""
 
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -19,6 +20,7 @@ from svdam.data.manifest import build_manifest, manifest_checksum, require_sound
 from svdam.data.sources import SPLITS, SkippedSong, SourceSong, read_list, songs_of_lists
 from svdam.explain.responses import Term, parse_response
 from svdam.explain.settings import parse_seeds
+from svdam.results.model_cards import ModelCard, read_model_card, write_model_card
 
 often = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -253,3 +255,23 @@ def test_configurations_of_runs_with_one_other_value(tmp_path, data):
     (tmp_path / "config.json").write_text(json.dumps(mutated(data.draw, config)))
     (tmp_path / "complete.json").write_text("{}")
     one_line_or(lambda: open_run(tmp_path, "train_gan", "generator"))
+
+
+CARD = {
+    "format": 1, "front_end": {"base": "yamnet", "num_mels": 37, "centered": True},
+    "excerpt_frames": 50, "num_mels": 37, "outputs": "logits", "output_names": ["dog", "siren"],
+    "activation": "sigmoid", "licence": "MIT", "checksum": "0" * 64,
+}  # fmt: skip
+
+
+@settings(often, max_examples=1000)
+@given(st.data())
+def test_model_cards_with_one_other_value(tmp_path, data):
+    place = tmp_path / "tagger.json"
+    place.write_text(json.dumps(mutated(data.draw, CARD)))
+    card = one_line_or(lambda: read_model_card(place))
+    if card is not None:
+        assert isinstance(card, ModelCard)
+        (tmp_path / "other.keras").write_bytes(b"model")
+        again = read_model_card(write_model_card(tmp_path / "other.keras", card))
+        assert dataclasses.replace(again, checksum=card.checksum) == card

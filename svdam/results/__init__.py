@@ -1,0 +1,1 @@
+"""What runs wrote, and what is known about models. Needs no TensorFlow."""
