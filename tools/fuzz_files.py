@@ -177,14 +177,13 @@ def card_kind(folder: Path) -> Kind:
 
     People write cards by hand, and nothing in one vouches for its texts: any sound card will do.
     """
+    from svdam.core.front_end import FrontEnd
     from svdam.results.model_cards import ModelCard, read_model_card, write_model_card
 
     model = folder / "tagger.keras"
     model.write_bytes(b"the model")
     card = ModelCard(
-        front_end={"base": "musicnn", "max_hz": 7000.0},
-        excerpt_frames=187,
-        num_mels=96,
+        front_end=FrontEnd(num_mels=96, excerpt_frames=187),
         outputs="logits",
         output_names=("guitar", "female voice"),
         activation="sigmoid",

@@ -112,6 +112,15 @@ def write_front_end(path: str | os.PathLike, front_end: FrontEnd) -> None:
         stream.write(json.dumps(dataclasses.asdict(front_end), indent=2) + "\n")
 
 
+def front_end_from_fields(found: dict[str, Any]) -> FrontEnd:
+    """A front end from the fields of its JSON file.
+
+    Raises:
+        InputError: If a field is missing, unknown, or makes no sense.
+    """
+    return FrontEnd(**_fields(found))
+
+
 def front_end_name(front_end: FrontEnd) -> str:
     """The name of a front end, whatever the length of its excerpts; for messages.
 
@@ -138,7 +147,7 @@ def _read_front_end(path: str) -> FrontEnd:
     if not isinstance(found, dict):
         raise InputError(f"{path}: expected a JSON object with the fields of a front end")
     try:
-        return FrontEnd(**_fields(found))
+        return front_end_from_fields(found)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -22,10 +21,9 @@ from svdam.models.lasagne import (
 from svdam.models.loading import load_model
 from svdam.models.saving import save_model
 from svdam.models.tf1 import load_tf1_checkpoint, read_tf1_variables
+from svdam.models.verification import largest_differences, layer_activations, verified
 
 VERIFY_EXCERPTS = 4
-VERIFY_TOLERANCE = 1e-5
-"""Largest difference of a layer from the reference, relative to the layer's largest value."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +94,7 @@ def convert(settings: ConversionSettings) -> list[str]:
         model, differences = _from_tf1(settings)
     else:
         model, differences = _from_lasagne(settings)
-    lines = _verified(differences)
+    lines = verified(differences)
     save_model(model, _given(settings.output))
     name = "generator" if model.input_shape[1:] == (LATENT_SIZE,) else "SVDNet"
     lines.append(f"{settings.output}: {name} with {model.count_params():,} parameters")
@@ -113,7 +111,7 @@ def _from_lasagne(settings: ConversionSettings) -> tuple[keras.Model, dict[str, 
     excerpts, standardised = _random_excerpts(settings, settings.meanstd)
     parameters = read_lasagne_parameters(_given(settings.input))
     expected = reference.lasagne_forward(parameters, standardised)
-    return model, _differences(_activations(model, expected, excerpts), expected)
+    return model, largest_differences(layer_activations(model, expected, excerpts), expected)
 
 
 def _from_tf1(settings: ConversionSettings) -> tuple[keras.Model, dict[str, float]]:
@@ -128,10 +126,10 @@ def _from_tf1(settings: ConversionSettings) -> tuple[keras.Model, dict[str, floa
         latents = np.random.RandomState(settings.seed).randn(VERIFY_EXCERPTS, LATENT_SIZE)
         expected = {"generated log-mel": reference.tf1_generator_forward(variables, latents)}
         found = {"generated log-mel": model(latents.astype(np.float32)).numpy()[..., 0]}
-        return model, _differences(found, expected)
+        return model, largest_differences(found, expected)
     excerpts, standardised = _random_excerpts(settings, settings.meanstd)
     expected = reference.tf1_classifier_forward(variables, standardised)
-    return model, _differences(_activations(model, expected, excerpts), expected)
+    return model, largest_differences(layer_activations(model, expected, excerpts), expected)
 
 
 def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
@@ -145,7 +143,9 @@ def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
         excerpts = _scaled_noise(settings.seed, mean, std)
         standardised = (excerpts.astype(np.float64) - mean) / std
         expected = reference.lasagne_forward(parameters, standardised)
-        lines = _verified(_differences(_activations(model, expected, excerpts), expected))
+        lines = verified(
+            largest_differences(layer_activations(model, expected, excerpts), expected)
+        )
     write_npz(_given(settings.output), parameters)
     lines.append(
         f"{settings.output}: {len(parameters)} parameters, as the original predict.py reads"
@@ -186,42 +186,3 @@ def _random_excerpts(
 def _scaled_noise(seed: int, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     shape = (VERIFY_EXCERPTS, FRONT_END.excerpt_frames, FRONT_END.num_mels)
     return (mean + std * np.random.RandomState(seed).randn(*shape)).astype(np.float32)
-
-
-def _activations(
-    model: keras.Model, names: Mapping[str, np.ndarray], excerpts: np.ndarray
-) -> dict[str, np.ndarray]:
-    """The model's activations of the named layers."""
-    tapped = keras.Model(model.input, {name: model.get_layer(name).output for name in names})
-    found = tapped(excerpts[..., np.newaxis], training=False)
-    return {name: np.asarray(values) for name, values in found.items()}
-
-
-def _differences(
-    found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
-) -> dict[str, float]:
-    """Largest difference by layer, relative to the layer's largest value."""
-    return {
-        name: float(np.abs(found[name] - values).max() / np.abs(values).max())
-        for name, values in expected.items()
-    }
-
-
-def _verified(differences: Mapping[str, float]) -> list[str]:
-    """Lines about the differences from the reference.
-
-    Raises:
-        InputError: If one is too large.
-    """
-    lines = [
-        f"verify: {name}: largest difference {difference:.1e} of the layer's largest value"
-        for name, difference in differences.items()
-    ]
-    wrong = {name: value for name, value in differences.items() if not value <= VERIFY_TOLERANCE}
-    if wrong:
-        name, value = next(iter(wrong.items()))
-        raise InputError(
-            f"--verify: {name} differs from the reference by {value:.1e} of its largest value, "
-            f"expected at most {VERIFY_TOLERANCE:.0e}; nothing was written"
-        )
-    return lines

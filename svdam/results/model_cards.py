@@ -5,52 +5,53 @@ elsewhere it is written by hand::
 
     {
       "format": 1,
-      "front_end": "musicnn",
-      "excerpt_frames": 187,
-      "num_mels": 96,
+      "front_end": "yamnet",
+      "excerpt_shape": [96, 64],
       "outputs": "logits",
       "output_names": ["dog", "siren"]
     }
 
-`ModelCard` lists all fields. Everything but the outputs' names is checked when a card is built; how
-many outputs there are only the model knows.
+``front_end`` is the name of a front end, or an object with the fields of a front end's JSON file
+(`svdam.audio.front_ends`); ``excerpt_shape`` is frames and bands, by default those of the front
+end. The other fields are those of `ModelCard`.
 """
 
 import collections
 import dataclasses
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from svdam.audio.front_ends import FRONT_ENDS, front_end_from_fields
 from svdam.core.files import checksum, read_json, write_json
-from svdam.core.validation import InputError, is_number, quoted_list
+from svdam.core.front_end import FrontEnd
+from svdam.core.validation import InputError, one_line, quoted_list
 
 FORMAT = 1
 OUTPUTS = ("logits", "probabilities", "scores", "excerpts")
 ACTIVATIONS = ("sigmoid", "softmax")
 
+_REQUIRED = ("format", "front_end", "outputs")
+_SHAPE_FIELDS = ("format", "front_end", "excerpt_shape")
 _MAX_BYTES = 1 << 20
-_MAX_SIZE = 100_000
+_MAX_FRAMES = 1 << 20
 _SHOWN = 80
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What is known about a model; the fields of the JSON file, where ``format`` precedes them.
+    """What is known about a model.
 
     Attributes:
-        front_end: The front end of the excerpts that the model takes or, for a generator, makes: a
-            name, e.g. ``musicnn``, or an object with the fields of a front end's JSON file.
-        excerpt_frames: Frames of an excerpt. A model whose time axis is open was trained with so
-            many.
-        num_mels: Bands of an excerpt.
+        front_end: The front end of the excerpts that the model takes or, if it is a generator,
+            makes. Its ``excerpt_frames`` are those of the model; one whose time axis is open was
+            trained with so many.
         outputs: What the model puts out: ``logits``, ``probabilities``, other ``scores``, e.g. of a
             critic or a regression, or ``excerpts``, as a generator does.
-        output_names: Names of the outputs in order, e.g. the tags. Optional, as all that follow.
+        output_names: Names of the outputs in order, e.g. the tags; empty if they have none.
         activation: What makes probabilities of the logits, or has made them: ``sigmoid``, if the
             outputs are independent, or ``softmax``, if they exclude each other.
-        data: What the model was trained on.
+        data: What the model was trained on; one line, as are those that follow.
         training: How, and how well it does.
         licence: Licence of the weights, e.g. ``MIT``.
         source: Where they come from: a paper, a package, an address.
@@ -60,9 +61,7 @@ class ModelCard:
         InputError: If a field makes no sense. The message names it.
     """
 
-    front_end: str | Mapping[str, Any]
-    excerpt_frames: int
-    num_mels: int
+    front_end: FrontEnd
     outputs: str
     output_names: tuple[str, ...] = ()
     activation: str | None = None
@@ -73,33 +72,7 @@ class ModelCard:
     checksum: str | None = None
 
     def __post_init__(self):
-        if isinstance(self.front_end, Mapping):
-            for name, value in self.front_end.items():
-                plain = isinstance(value, bool) or is_number(value) or _is_line(value)
-                _require(plain, f"front_end: {name}", value, "a number, true, false or a text")
-        else:
-            _require(_is_line(self.front_end), "front_end", self.front_end, "a name or an object")
-        for name in ("excerpt_frames", "num_mels"):
-            value = getattr(self, name)
-            sound = type(value) is int and 1 <= value <= _MAX_SIZE
-            _require(sound, name, value, f"an integer from 1 to {_MAX_SIZE}")
         _require(self.outputs in OUTPUTS, "outputs", self.outputs, f"one of {quoted_list(OUTPUTS)}")
-        self._check_output_names()
-        if self.activation is not None:
-            _require(
-                self.activation in ACTIVATIONS,
-                "activation",
-                self.activation,
-                f"one of {quoted_list(ACTIVATIONS)}, or nothing",
-            )
-            sound = self.outputs in ("logits", "probabilities")
-            _require(sound, "activation", self.activation, f"none, since outputs={self.outputs!r}")
-        for name in ("data", "training", "licence", "source"):
-            value = getattr(self, name)
-            _require(value is None or _is_line(value), name, value, "one line of text")
-        _require(_is_checksum(self.checksum), "checksum", self.checksum, "64 hexadecimal digits")
-
-    def _check_output_names(self) -> None:
         names = self.output_names
         is_list = isinstance(names, list | tuple) and all(map(_is_line, names))
         _require(is_list, "output_names", names, "a list of names, each a line of text")
@@ -107,6 +80,15 @@ class ModelCard:
         for name, count in collections.Counter(names).most_common(1):
             if count > 1:
                 raise InputError(f"output_names: holds {_shown(name)} {count} times")
+        if self.activation is not None:
+            known = self.activation in ACTIVATIONS
+            _require(known, "activation", self.activation, f"one of {quoted_list(ACTIVATIONS)}")
+            sound = self.outputs in ("logits", "probabilities")
+            _require(sound, "activation", self.activation, f"none, since outputs={self.outputs!r}")
+        for name in ("data", "training", "licence", "source"):
+            value = getattr(self, name)
+            _require(value is None or _is_line(value), name, value, "one line of text")
+        _require(_is_checksum(self.checksum), "checksum", self.checksum, "64 hexadecimal digits")
 
 
 def model_card_path(path: str | os.PathLike) -> Path:
@@ -136,7 +118,7 @@ def read_model_card(path: str | os.PathLike) -> ModelCard | None:
     if place.stat().st_size > _MAX_BYTES:
         raise InputError(f"{place}: is larger than {_MAX_BYTES} bytes, expected a model card")
     try:
-        card = ModelCard(**_fields(read_json(place)))
+        card = _parsed(read_json(place))
     except InputError as error:
         message = str(error).removeprefix(f"{place}: ")
         raise InputError(f"{place}: {message}") from error
@@ -154,29 +136,62 @@ def write_model_card(path: str | os.PathLike, card: ModelCard) -> Path:
     Returns:
         The card's path.
     """
-    values = {**dataclasses.asdict(card), "checksum": checksum(path)}
-    known = {name: value for name, value in values.items() if value not in (None, ())}
-    write_json(model_card_path(path), {"format": FORMAT, **known})
+    facts = {field.name: getattr(card, field.name) for field in dataclasses.fields(card)}
+    facts |= {"front_end": _front_end_fact(card.front_end), "checksum": checksum(path)}
+    shape = [card.front_end.excerpt_frames, card.front_end.num_mels]
+    known = {name: value for name, value in facts.items() if value not in (None, ())}
+    first = {"format": FORMAT, "front_end": known.pop("front_end"), "excerpt_shape": shape}
+    write_json(model_card_path(path), {**first, **known})
     return model_card_path(path)
 
 
-def _fields(found: Any) -> dict[str, Any]:
-    """The fields of a card that was read, without its format."""
+def _parsed(found: Any) -> ModelCard:
     if not isinstance(found, dict):
         raise InputError(f"found {_shown(found)}, expected a JSON object, a model card")
-    known = {field.name: field for field in dataclasses.fields(ModelCard)}
-    required = ("format", *(n for n, f in known.items() if f.default is dataclasses.MISSING))
-    for name in required:
+    for name in _REQUIRED:
         if name not in found:
-            raise InputError(f"{name}: is missing; a model card needs {quoted_list(required)}")
+            raise InputError(f"{name}: is missing; a model card needs {quoted_list(_REQUIRED)}")
     _require(found["format"] == FORMAT, "format", found["format"], str(FORMAT))
+    known = [field.name for field in dataclasses.fields(ModelCard)]
+    known[1:1] = ["excerpt_shape"]
     for name in found:
         if name not in known and name != "format":
             raise InputError(
-                f"{_shown(name)}: is no field of a model card; expected one of "
-                f"{quoted_list(list(known))}"
+                f"{_shown(name)}: is no field of a model card; expected one of {quoted_list(known)}"
             )
-    return {name: value for name, value in found.items() if name != "format"}
+    facts = {name: value for name, value in found.items() if name not in _SHAPE_FIELDS}
+    return ModelCard(front_end=_front_end(found), **facts)
+
+
+def _front_end(found: dict[str, Any]) -> FrontEnd:
+    given = found["front_end"]
+    if isinstance(given, dict):
+        try:
+            front_end = front_end_from_fields(given)
+        except InputError as error:
+            raise InputError(f"front_end: {one_line(error)}") from error
+    else:
+        known = isinstance(given, str) and given in FRONT_ENDS
+        names = quoted_list(list(FRONT_ENDS))
+        _require(known, "front_end", given, f"one of {names}, or an object with its fields")
+        front_end = FRONT_ENDS[given]
+    if "excerpt_shape" not in found:
+        return front_end
+    shape, bands = found["excerpt_shape"], front_end.num_mels
+    sound = isinstance(shape, list) and [type(size) for size in shape] == [int, int]
+    sound = sound and 1 <= shape[0] <= _MAX_FRAMES and shape[1] == bands
+    _require(
+        sound, "excerpt_shape", shape, f"[frames, {bands}], as the front end has {bands} bands"
+    )
+    return dataclasses.replace(front_end, excerpt_frames=shape[0])
+
+
+def _front_end_fact(front_end: FrontEnd) -> str | dict[str, Any]:
+    """A front end's name, if it has one but for its frames, or all its fields."""
+    for name, known in FRONT_ENDS.items():
+        if dataclasses.replace(front_end, excerpt_frames=known.excerpt_frames) == known:
+            return name
+    return dataclasses.asdict(front_end)
 
 
 def _require_same_model(card: ModelCard, place: Path, path: Path) -> None:

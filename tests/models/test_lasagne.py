@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from svdam.core.validation import InputError
-from svdam.models import conversion, lasagne, reference
+from svdam.models import lasagne, reference, verification
 from svdam.models.classifier import build_svdnet
 from svdam.models.conversion import ConversionSettings, convert
 from svdam.models.lasagne import load_lasagne_npz, to_lasagne
@@ -320,10 +320,10 @@ def test_verify_notices_kernels_that_were_not_flipped(
     lines = convert(ConversionSettings(**options, output=str(tmp_path / "right.keras")))
     assert sum(line.startswith("verify: ") for line in lines) == len(FEATURES)
     monkeypatch.setattr(lasagne, "_to_keras", without_flip)
-    with pytest.raises(InputError, match="--verify: conv3 differs from the reference"):
+    with pytest.raises(InputError, match="verify: conv3 differs from the reference"):
         convert(ConversionSettings(**options, output=str(tmp_path / "wrong.keras")))
     assert not (tmp_path / "wrong.keras").exists()
-    assert conversion.VERIFY_TOLERANCE <= 1e-5
+    assert verification.TOLERANCE <= 1e-5
 
 
 def test_the_tool_answers_bad_input_in_one_line(tmp_path):

@@ -259,7 +259,7 @@ def test_configurations_of_runs_with_one_other_value(tmp_path, data):
 
 CARD = {
     "format": 1, "front_end": {"base": "yamnet", "num_mels": 37, "centered": True},
-    "excerpt_frames": 50, "num_mels": 37, "outputs": "logits", "output_names": ["dog", "siren"],
+    "excerpt_shape": [50, 37], "outputs": "logits", "output_names": ["dog", "siren"],
     "activation": "sigmoid", "licence": "MIT", "checksum": "0" * 64,
 }  # fmt: skip
 
