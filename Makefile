@@ -1,6 +1,7 @@
 # make demo          installs what is needed and runs everything on a built-in corpus
 # make install       only installs, into .venv
 # make test          runs the tests
+# make published     installs the package whose networks some tests convert
 # make test-newest   runs them on the newest TensorFlow, in an environment of its own
 # make test-browser  opens the report and TensorBoard in headless Chromium; says what is missing
 # make lint          checks style and types
@@ -22,7 +23,7 @@ NEWEST := build/newest
 # setuptools warns of every editable installation.
 QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
-.PHONY: demo demo-train test test-newest test-browser lint docs tour package install clean
+.PHONY: demo demo-train published test test-newest test-browser lint docs tour package install clean
 
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
@@ -39,6 +40,10 @@ demo-train: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(RUN) -m pytest
+
+# The package musicnn pins a NumPy of 2019, so that it cannot be an extra; only its weights are read.
+published: $(INSTALLED)
+	$(RUN) -m pip install --quiet --no-deps musicnn==0.1.0
 
 # The newest TensorFlow and NumPy, where tensorflow-io does not load; tests that need it are skipped.
 test-newest:

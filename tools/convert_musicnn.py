@@ -62,9 +62,13 @@ class MusicnnSettings(Settings):
         choices=MODELS,
     )
     input: str | None = setting(
-        None, "Folder that holds MTT_musicnn/ and others. By default that of the package musicnn."
+        None,
+        "Folder that holds MTT_musicnn/ and others. By default that of the package musicnn.",
+        path=True,
     )
-    output: str | None = setting(None, "Model to write: NAME.keras; its card is NAME.json.")
+    output: str | None = setting(
+        None, "Model to write: NAME.keras; its card is NAME.json.", path=True
+    )
     overwrite: bool = setting(False, "Replaces files that exist.")
     seed: int = setting(0, "Seed of the random excerpts that the model is verified on.", minimum=0)
 

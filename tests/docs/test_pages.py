@@ -18,7 +18,7 @@ from docs_site import settings_class
 
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
 FOREIGN_FLAGS = {
-    *("constraint", "logdir", "host", "upgrade"),  # Of pip and TensorBoard,
+    *("constraint", "logdir", "host", "upgrade", "no-deps"),  # Of pip and TensorBoard,
     *("nodes", "requeue", "ntasks-per-node", "gpus-per-node"),  # Slurm,
     *("direct_running_mode", "direct_num_workers", "job_endpoint"),  # Beam's runners,
     *("environment_type", "environment_config", "flink_master"),
@@ -87,7 +87,8 @@ def test_flags_exist(page):
     known = set(FOREIGN_FLAGS)
     for path in (ROOT / "tools").rglob("*.py"):  # Scripts say their flags in their docstrings.
         known |= set(re.findall(r"--([a-z][\w-]*)", path.read_text("utf-8")))
-    for path in [*(ROOT / "svdam").glob("[a-z]*.py"), ROOT / "tools/convert_lasagne.py"]:
+    commands = [*(ROOT / "svdam").glob("[a-z]*.py"), *(ROOT / "tools").glob("convert_*.py")]
+    for path in commands:
         known |= {field.name for field in dataclasses.fields(settings_class(path))}
     found = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", page.read_text("utf-8")))
     assert not {name for name in found if name.removeprefix("no") not in known} - known

@@ -9,6 +9,7 @@ import typing
 
 import pytest
 from absl import flags
+from convert_musicnn import MusicnnSettings
 
 from svdam.core import settings as core_settings
 from svdam.core.settings import define_flags, settings_from_flags
@@ -33,6 +34,7 @@ CLASSES = {
     "make_report": ReportSettings,
     "demo": DemoSettings,
     "convert_lasagne": ConversionSettings,
+    "convert_musicnn": MusicnnSettings,
 }
 FIELDS = [
     pytest.param(command, field, id=f"{command}-{field.name}")
@@ -40,7 +42,10 @@ FIELDS = [
     for field in dataclasses.fields(settings)
 ]
 # What must be given beside the flag for the others to be valid.
-NEEDED = {"convert_lasagne": ["--input=a.npz", "--output=b.keras", "--standardised_input"]}
+NEEDED = {
+    "convert_lasagne": ["--input=a.npz", "--output=b.keras", "--standardised_input"],
+    "convert_musicnn": ["--output=a.keras"],
+}
 
 
 @pytest.fixture
