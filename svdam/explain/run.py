@@ -15,7 +15,7 @@ from svdam.core.summaries import tensorboard_command
 from svdam.core.validation import InputError
 from svdam.explain.grid import remove_chunks, search
 from svdam.explain.precision import use_mixed_bfloat16
-from svdam.explain.probabilities import driven_class
+from svdam.explain.probabilities import DrivenClass, driven_class
 from svdam.explain.responses import named_layers
 from svdam.explain.results import AMResults, write_results
 from svdam.explain.settings import NO_GENERATOR, SearchSettings
@@ -41,11 +41,13 @@ def explain(settings: SearchSettings) -> AMResults | None:
     strategy = make_strategy(settings.strategy)
     with strategy.scope():
         generator, classifier = _models(settings)
+    driven = driven_class(classifier, settings.response, settings.output_is)
     with _open_run(settings, inputs, strategy) as run:
         results = search(settings, generator, classifier, run, strategy)
         if results is None:
             return None
-        results = _with_probabilities(results, classifier, settings)
+        if driven is not None:
+            results = _with_probabilities(results, classifier, driven)
         write_results(run.folder, results)
         write_summaries(run.folder / SUMMARIES, results)
         run.mark_complete(
@@ -57,12 +59,8 @@ def explain(settings: SearchSettings) -> AMResults | None:
 
 
 def _with_probabilities(
-    results: AMResults, classifier: keras.Model, settings: SearchSettings
+    results: AMResults, classifier: keras.Model, driven: DrivenClass
 ) -> AMResults:
-    """Adds the probability of the class that was driven, if the response is a single output."""
-    driven = driven_class(classifier, settings.response, settings.output_is)
-    if driven is None:
-        return results
     examples = results.examples
     found = driven.classify(classifier, examples.reshape(-1, *examples.shape[2:]))
     return dataclasses.replace(

@@ -167,9 +167,11 @@ def _chosen_output(
             layers = {layer.name for layer in keras.Model(model.inputs[0], tensor).layers}
             if all(_is_in(one, layers) for one in wanted):
                 return name
+    way_out = "save a model with the one that is meant"
+    if wanted:
+        way_out = f"name the one that is meant, for example --response={next(iter(outputs))}"
     raise InputError(
-        f"{where} has {len(outputs)} outputs ({_listed(outputs)}), expected one; name the one "
-        f"that is meant, as in --response={next(iter(outputs))}, or save a model with that one"
+        f"{where} has {len(outputs)} outputs ({_listed(outputs)}), expected one; {way_out}"
     )
 
 
@@ -249,10 +251,7 @@ def _copied_model(model: keras.Model, shape: Shape, own: Shape) -> keras.Model:
     nested = set()
 
     def copied(layer: Any) -> Any:
-        config = layer.get_config()
-        if config.get("stateful"):
-            config["stateful"] = False
-        copy = type(layer).from_config(config)
+        copy = type(layer).from_config(_stateless(layer.get_config()))
         if _is_plain(layer) and len(layer._inbound_nodes) == 1:  # Not for inputs of several sizes.
             nested.add(copy)
         return copy
@@ -270,3 +269,12 @@ def _copied_model(model: keras.Model, shape: Shape, own: Shape) -> keras.Model:
     )
     copy_weights(graph, copy)
     return copy
+
+
+def _stateless(config: Any) -> Any:
+    """A layer's configuration in which no recurrent layer, itself or inside, keeps its state."""
+    if isinstance(config, dict):
+        return {
+            key: False if key == "stateful" else _stateless(value) for key, value in config.items()
+        }
+    return [_stateless(value) for value in config] if type(config) is list else config

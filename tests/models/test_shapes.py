@@ -133,16 +133,26 @@ def test_other_shapes_are_refused(shape, words):
         fitted_model(keras.Model(excerpt, layers.Flatten()(excerpt)), EXCERPT, "it")
 
 
-def recurrent(stateful=False, batch_size=5):
+def inside_a_model(layer):
+    frames = keras.Input(batch_shape=(5, 12, 4))
+    return keras.Model(frames, layer(frames))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: layers.LSTM(3),
+        lambda: layers.LSTM(3, stateful=True),
+        lambda: layers.Bidirectional(layers.GRU(3, stateful=True)),
+        lambda: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)], stateful=True),
+        lambda: inside_a_model(layers.LSTM(3, stateful=True)),
+    ],
+)
+def test_a_fixed_batch_size_is_lifted_and_no_state_is_kept(layer):
     keras.utils.set_random_seed(2)
-    excerpt = keras.Input(batch_shape=(batch_size, *EXCERPT))
-    x = layers.LSTM(3, stateful=stateful, name="lstm")(layers.Reshape((12, 4))(excerpt))
-    return keras.Model(excerpt, layers.Dense(1)(x))
-
-
-@pytest.mark.parametrize("stateful", [False, True])
-def test_a_fixed_batch_size_is_lifted_and_no_state_is_kept(stateful):
-    model = recurrent(stateful)
+    excerpt = keras.Input(batch_shape=(5, *EXCERPT))
+    x = layer()(layers.Reshape((12, 4))(excerpt))
+    model = keras.Model(excerpt, layers.Dense(1)(x))
     fitted = fitted_model(model, EXCERPT, "it")
     values = RNG.normal(size=(5, *EXCERPT))
     expected = np.asarray(model(values))

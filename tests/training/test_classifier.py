@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
@@ -136,3 +137,18 @@ def test_a_loss_that_explodes_is_named(records_folder, tmp_path):
         pytest.raises(InputError, match=r"batch \d+: the loss is (nan|inf)"),
     ):
         train_classifier(settings, open_records(records_folder), run)
+
+
+def test_a_classifier_that_ends_in_probabilities_is_not_trained_further(records_folder, tmp_path):
+    excerpt = keras.Input((115, 80, 1))
+    x = keras.layers.GlobalAveragePooling2D()(excerpt)
+    keras.Model(excerpt, keras.layers.Dense(1, activation="sigmoid")(x)).save(tmp_path / "c.keras")
+    settings = ClassifierSettings(
+        output=str(tmp_path / "run"), records=str(records_folder), initial=str(tmp_path / "c.keras")
+    )
+    records = open_records(records_folder)
+    with (
+        pytest.raises(InputError, match=r"--initial: .*c.keras ends in probabilities"),
+        start_run(settings.output, "train_classifier", settings) as run,
+    ):
+        train_classifier(settings, records, run)

@@ -133,6 +133,46 @@ def test_summaries_and_charts(place, tmp_path):
     assert json.loads((tmp_path / "run" / "complete.json").read_text())["threshold"] == 0.4
 
 
+def saved_with(place, tmp_path, ending):
+    """The classifier with something after its logit."""
+    model = keras.saving.load_model(place / "classifier.keras")
+    path = tmp_path / "with_ending.keras"
+    keras.Model(model.inputs[0], ending(model.outputs[0])).save(path)
+    return path
+
+
+def two_logits(logit):
+    return keras.layers.Concatenate()([0.0 * logit, logit])
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined", "ignore:.* excerpt by excerpt")
+@pytest.mark.parametrize(
+    "ending",
+    [
+        keras.layers.Activation("sigmoid"),  # Slides over time, as the classifier itself does.
+        lambda logit: keras.layers.Reshape((1, 1))(keras.ops.sigmoid(logit)),
+        lambda logit: keras.layers.Softmax()(two_logits(logit)),
+    ],
+)
+def test_a_classifier_that_ends_in_probabilities_is_scored_as_the_same_logits(
+    place, tmp_path, ending
+):
+    whole = run_evaluation(settings(place, tmp_path / "logit", split="valid"))
+    changed = saved_with(place, tmp_path, ending)
+    found = run_evaluation(settings(place, tmp_path / "changed", split="valid", classifier=changed))
+    predictions = [read_predictions([one.folder / "predictions.npz"]) for one in (whole, found)]
+    for name in SPLITS["valid"]:
+        np.testing.assert_allclose(predictions[1][name], predictions[0][name], atol=1e-5)
+    assert found.report["scores"] == pytest.approx(whole.report["scores"], abs=1e-3)
+
+
+def test_an_output_that_may_be_anything_is_asked_for(place, tmp_path):
+    path = saved_with(place, tmp_path, keras.ops.tanh)
+    with pytest.raises(InputError, match=r"--output_is: --classifier=.* ends in 'tanh.*\(Tanh\)"):
+        run_evaluation(settings(place, tmp_path, classifier=path))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.filterwarnings("ignore:AUROC is undefined")
 def test_pitch_shifts_are_averaged(place, expected, tmp_path):
     run_evaluation(
