@@ -134,11 +134,11 @@ def copy_weights(source: keras.Model, copy: keras.Model) -> None:
 
 
 def _is_plain(model: Any) -> bool:
-    """Whether it is a model from one tensor to one tensor."""
-    if isinstance(model, keras.Sequential):
-        return True
-    return isinstance(model, keras.Model) and all(
-        isinstance(getattr(model, name, None), keras.KerasTensor) for name in ("input", "output")
+    """Whether it is a functional or sequential model from one tensor to one tensor."""
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        return False
+    return isinstance(model, keras.Sequential) or all(
+        isinstance(structure, keras.KerasTensor) for structure in (model.input, model.output)
     )
 
 

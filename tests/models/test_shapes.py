@@ -187,6 +187,13 @@ def test_a_nested_model_that_is_called_at_two_sizes():
     np.testing.assert_allclose(fitted_model(outer, EXCERPT, "it")(values), outer(values), rtol=1e-5)
 
 
+def test_a_subclassed_model_inside_is_left_as_it_is():
+    excerpt = keras.Input((None, 4, 1))
+    outer = keras.Model(excerpt, layers.GlobalAveragePooling2D()(Subclassed()(excerpt)))
+    values = RNG.normal(size=(2, *EXCERPT))
+    np.testing.assert_allclose(fitted_model(outer, EXCERPT, "it")(values), outer(values), rtol=1e-5)
+
+
 def test_what_was_adapted_stays_so():
     excerpt = keras.Input((None, 4, 1))
     standardise = layers.Normalization(axis=2)

@@ -221,6 +221,11 @@ def subclassed():
     return model
 
 
+def subclassed_on_an_input():
+    excerpt = keras.Input(EXCERPT)
+    return keras.Model(excerpt, Subclassed()(excerpt))
+
+
 UNSURE = r"--output_is: .* ends in 'squash' \(Squash\)"
 OTHER_SIZE = dict(
     collect_responses=r"--classifier: .* takes \({}, 1\), expected \(115, 80, 1\)",
@@ -261,7 +266,12 @@ CASES = {
         refused={"evaluate_classifier": r"2 outputs \(genres \(None, 3\), singing \(None, 1\)\)"},
     ),
     "two outputs, none named": Case(
-        two_outputs, "output", refused={"all": r"2 outputs \(genres .*--response=genres"}
+        two_outputs,
+        "output",
+        refused={
+            "evaluate_classifier": r"2 outputs \(genres .*save a model with the one",
+            "all": r"2 outputs \(genres .*--response=genres",
+        },
     ),
     "dictionaries": Case(
         dictionaries,
@@ -306,6 +316,10 @@ CASES = {
     "own last layer": Case(own_ending, "squash", refused={"evaluate_classifier": UNSURE}),
     "own last layer, with the flag": Case(
         own_ending, "squash", probabilities=as_they_are, flags=("--output_is=probabilities",)
+    ),
+    "subclassed, called on an input": Case(
+        subclassed_on_an_input,
+        refused={"evaluate_classifier": r"--output_is: .* ends in 'subclassed.*' \(Subclassed\)"},
     ),
     "subclassed": Case(subclassed, refused={"all": "says nothing about its input"}),
 }
