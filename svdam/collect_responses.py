@@ -21,10 +21,10 @@ def main() -> None:
 
     from svdam.core.files import checksum
     from svdam.core.runs import start_run
-    from svdam.data.builtin import resolve_records
     from svdam.data.records import open_records
-    from svdam.explain.results import write_responses
     from svdam.models.loading import load_model, model_path
+    from svdam.results.files import write_responses
+    from svdam.stages.builtin_records import resolve_records
 
     settings = settings_from_flags(ResponseSettings)
     classifier = model_path(settings.classifier, "classifier")
@@ -37,10 +37,10 @@ def main() -> None:
         "classifier_sha256": checksum(classifier),
     }
 
-    from svdam.explain.collection import collect_responses, remove_parts
-    from svdam.explain.reporting import write_responses_page
     from svdam.explain.responses import named_layers
-    from svdam.explain.watching import write_response_summaries
+    from svdam.stages.collect_responses import collect_responses, remove_parts
+    from svdam.stages.make_report import write_responses_page
+    from svdam.stages.watching import write_response_summaries
 
     with start_run(settings.output, "collect_responses", settings, inputs) as run:
         real = collect_responses(

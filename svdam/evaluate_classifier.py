@@ -14,7 +14,7 @@ Prediction files are scored without any classifier:
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.summaries import tensorboard_command
-from svdam.training.evaluation import EvaluationSettings, run_evaluation
+from svdam.stages.evaluate_classifier import EvaluationSettings, run_evaluation
 
 define_flags(EvaluationSettings)
 

@@ -10,7 +10,7 @@ sounds/ (WAV) and TensorBoard summaries into --output.
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.summaries import tensorboard_command
-from svdam.explain.reporting import ReportSettings, make_report
+from svdam.stages.make_report import ReportSettings, make_report
 
 define_flags(ReportSettings)
 

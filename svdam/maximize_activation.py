@@ -17,7 +17,7 @@ def main() -> None:
     """Reads the flags and searches."""
     settings = settings_from_flags(SearchSettings)
 
-    from svdam.explain.run import explain
+    from svdam.stages.maximize_activation import explain
 
     explain(settings)
 

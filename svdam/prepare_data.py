@@ -11,7 +11,7 @@ recomputes only what is missing, changed or damaged.
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.data.preparation import PrepareSettings
+from svdam.stages.prepare_data import PrepareSettings
 
 define_flags(PrepareSettings)
 
@@ -19,7 +19,7 @@ define_flags(PrepareSettings)
 def main() -> None:
     """Prepares with the parsed flags and prints what came out."""
     from svdam.data.overview import summary_lines, write_summaries
-    from svdam.data.preparation import prepare_data
+    from svdam.stages.prepare_data import prepare_data
 
     settings = settings_from_flags(PrepareSettings)
     prepare_data(settings)

@@ -14,7 +14,7 @@ import numpy as np
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.explain.selection import SelectionSettings, select_hyperparameters
+from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 
 define_flags(SelectionSettings)
 
@@ -73,9 +73,9 @@ def _realism(settings: SelectionSettings) -> Callable:
 def _real_batches(responses: dict) -> Iterator[np.ndarray]:
     """The excerpts whose responses were collected."""
     from svdam.core.progress import progress
-    from svdam.data.builtin import resolve_records
     from svdam.data.excerpts import num_spaced_excerpts, spaced_excerpts
     from svdam.data.records import open_records
+    from svdam.stages.builtin_records import resolve_records
 
     records = open_records(resolve_records(responses["records"]))
     options = {"spacing": responses["excerpt_spacing"], "split": responses["split"]}

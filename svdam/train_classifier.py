@@ -18,8 +18,8 @@ def main() -> None:
 
     from svdam.core.runs import start_run
     from svdam.core.summaries import tensorboard_command
-    from svdam.data.builtin import resolve_records
     from svdam.data.records import open_records
+    from svdam.stages.builtin_records import resolve_records
 
     records = open_records(resolve_records(settings.records))
 

@@ -17,7 +17,7 @@ def main() -> None:
     """Reads the flags and trains."""
     settings = settings_from_flags(GanSettings)
 
-    from svdam.training.gan_run import run_gan
+    from svdam.stages.train_gan import run_gan
 
     run_gan(settings)
 

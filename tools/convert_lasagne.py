@@ -25,7 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.models.conversion import ConversionSettings, convert
+from svdam.models.conversion.convert import ConversionSettings, convert
 
 define_flags(ConversionSettings)
 

@@ -23,8 +23,8 @@ from svdam.audio.front_ends import get_front_end
 from svdam.core.commands import run_command
 from svdam.core.settings import Settings, define_flags, setting, settings_from_flags
 from svdam.core.validation import InputError
-from svdam.models import reference
-from svdam.models.musicnn import (
+from svdam.models.conversion import reference
+from svdam.models.conversion.musicnn import (
     BANDS,
     FRAMES,
     MODELS,
@@ -32,8 +32,8 @@ from svdam.models.musicnn import (
     load_musicnn,
     read_musicnn_variables,
 )
+from svdam.models.conversion.verification import largest_differences, layer_activations, verified
 from svdam.models.saving import save_model
-from svdam.models.verification import largest_differences, layer_activations, verified
 from svdam.results.model_cards import ModelCard, model_card_path, write_model_card
 
 TOLERANCE = 5e-5

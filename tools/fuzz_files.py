@@ -136,7 +136,7 @@ def keras_kind(folder: Path) -> Kind:
 
 def results_kind(folder: Path) -> Kind:
     """Results of maximize_activation."""
-    from svdam.explain.results import AMResults, Configuration, read_results_file, write_results
+    from svdam.results.files import AMResults, Configuration, read_results_file, write_results
 
     rng = np.random.RandomState(0)
 
@@ -202,9 +202,9 @@ def records_kinds(folder: Path) -> dict[str, Kind]:
     """A shard and the manifest of a records folder, and the shard as a rerun looks at it."""
     import soundfile
 
-    from svdam.data.preparation import PrepareSettings, prepare_data
     from svdam.data.records import open_records
     from svdam.data.shards import find_records, is_intact
+    from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
     rng = np.random.RandomState(0)
     for name in ("a", "b"):

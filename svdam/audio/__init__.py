@@ -1,1 +1,1 @@
-"""Sound in and out: decoding, the log-mel front end, its inversion, and the built-in corpus."""
+"""Sound in and out: decoding, front ends, log-mel spectrograms and their inversion."""

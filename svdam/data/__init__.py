@@ -1,1 +1,1 @@
-"""Data sets, log-mel records and the excerpts that are cut from them."""
+"""What is stored, and cut: log-mel records, and the excerpts of training and search."""

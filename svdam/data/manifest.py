@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from svdam.core import storage
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError, is_number, one_line
-from svdam.data import storage
 from svdam.data.shards import CHECKSUM_SUFFIX, ShardPlan
 from svdam.data.songs import DTYPES
-from svdam.data.sources import SPLITS, SkippedSong
 from svdam.data.statistics import no_frames
+from svdam.datasets.sources import SPLITS, SkippedSong
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1

@@ -9,9 +9,9 @@ default DirectRunner they are this machine's, and Beam's own start takes less th
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from svdam.core import storage
 from svdam.core.beam import DIRECT_RUNNER, Stage, run_stage
 from svdam.core.progress import progress
-from svdam.data import storage
 from svdam.data.shards import (
     SHARD_SUFFIX,
     SKIPPED_SUFFIX,

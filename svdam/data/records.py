@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from svdam.core import storage
 from svdam.core.config import FrontEnd
 from svdam.core.files import require_inside
 from svdam.core.runs import CONFIG_NAME, default_command_line, open_run
 from svdam.core.validation import InputError, one_line
-from svdam.data import storage
 from svdam.data.manifest import MANIFEST_NAME, manifest_checksum, require_sound
 from svdam.data.shards import stored_crc32
 from svdam.data.song_copies import copies_for

@@ -17,10 +17,10 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
+from svdam.core import storage
 from svdam.core.config import FRONT_END
 from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, crc32c, stored_form
 from svdam.core.validation import InputError
-from svdam.data import storage
 from svdam.data.songs import DTYPES, FEATURES, RECORD_FORMAT
 from svdam.data.statistics import BandStatistics
 from svdam.data.tfrecord import ScannedRecord, scan_records

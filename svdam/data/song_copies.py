@@ -13,9 +13,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from svdam.core import storage
 from svdam.core.files import atomic_path
 from svdam.core.validation import InputError
-from svdam.data import storage
 
 if TYPE_CHECKING:  # It imports this module.
     from svdam.data.records import SongEntry

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import svdam
+from svdam.core import storage
+from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError, InputWarning, one_line
-from svdam.data import storage
 from svdam.data.songs import DECODERS, SongTask, prepare_song, write_piece
-from svdam.data.tensorflow_io import load_tensorflow_io
 
 _START_SECS = 120
 _REMOTE_SECS = 120  # For downloading, and for importing TensorFlow, which does it.

@@ -33,13 +33,13 @@ import numpy as np
 
 from svdam.audio.decoding import audio_blocks
 from svdam.audio.log_mel import log_mel_blocks
+from svdam.core import storage
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, write_record
 from svdam.core.validation import InputError
-from svdam.data import storage
-from svdam.data.labels import frame_labels, parse_labels
 from svdam.data.statistics import BandStatistics, band_statistics, no_frames
 from svdam.data.tfrecord import MAX_EXAMPLE_BYTES, EncodedExample, encode_example
+from svdam.datasets.labels import frame_labels, parse_labels
 
 RECORD_FORMAT = 1
 DTYPES = {"float32": "<f4", "float16": "<f2"}

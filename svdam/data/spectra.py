@@ -18,18 +18,18 @@ import numpy as np
 
 from svdam.audio.decoding import load_audio
 from svdam.audio.log_mel import magnitude_spectrogram
+from svdam.core import storage
 from svdam.core.config import FrontEnd
 from svdam.core.files import atomic_path, read_json
 from svdam.core.progress import progress
 from svdam.core.runs import CONFIG_NAME
+from svdam.core.storage import cache_folder
 from svdam.core.validation import InputError
-from svdam.data import storage
+from svdam.corpus.cache import rendered_corpus
+from svdam.corpus.demo_corpus import CorpusSettings
 from svdam.data.augmentation import SPLINE_ORDER, log_mel_of, spline_coefficients
-from svdam.data.corpus_cache import rendered_corpus
-from svdam.data.preparation import PrepareSettings
 from svdam.data.records import Records, SongEntry
-from svdam.data.sources import find_by_any_form
-from svdam.data.storage import cache_folder
+from svdam.datasets.sources import find_by_any_form
 
 _VERSION = 1
 _BLOCK_FRAMES = 4096
@@ -153,10 +153,11 @@ def _data_set_folder(records: Records) -> str:
             f"--records: {records.folder} does not say where its audio is, which augmentation "
             "needs; name the data set's folder by --audio, or give --noaugment"
         )
-    settings = PrepareSettings(**read_json(path)["settings"])
-    if settings.dataset == "builtin":
-        return str(rendered_corpus(settings.corpus))
-    return str(settings.data_dir)
+    settings = read_json(path)["settings"]
+    if settings["dataset"] == "builtin":
+        size_and_seed = (settings[name] for name in ("num_songs", "song_secs", "corpus_seed"))
+        return str(rendered_corpus(CorpusSettings(*size_and_seed)))
+    return str(settings["data_dir"])
 
 
 def _key(song: SongEntry) -> str:

@@ -24,8 +24,8 @@ from svdam.audio.decoding import (
 )
 from svdam.audio.mpeg import counted_samples
 from svdam.core.config import FRONT_END
+from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError, one_line
-from svdam.data.tensorflow_io import load_tensorflow_io
 
 _BLOCK_SAMPLES = 1 << 16
 _MAX_VALUES = 1 << 29  # Samples of all channels: the decoders hold a whole song, here 2 GB of it.

@@ -1,1 +1,1 @@
-"""Activation maximization: responses, priors, the optimisation and the grid."""
+"""Activation maximization: responses, priors, optimizers, and the search itself."""

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError
-from svdam.evaluation.selection import rank_correlation
+from svdam.evaluation.ranking import rank_correlation
 from svdam.explain.activations import Activations
 from svdam.models.shapes import fitted_model
 

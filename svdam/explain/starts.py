@@ -9,8 +9,8 @@ import numpy as np
 
 from svdam.core.hdf5 import check_hdf5
 from svdam.core.validation import InputError, one_line, require_finite
-from svdam.explain.results import MAX_BYTES, RESULTS_NAME, read_results_file
 from svdam.explain.settings import parse_seeds
+from svdam.results.files import MAX_BYTES, RESULTS_NAME, read_results_file
 
 _DEFAULT_SEEDS = "0-49"
 _MAX_VALUES = 1 << 27  # A gibibyte.

@@ -82,7 +82,7 @@ class ExampleSet:
 
 @dataclasses.dataclass(frozen=True)
 class RankingRow:
-    """One row of Table 5; see `svdam.evaluation.selection.RankedConfiguration`."""
+    """One row of Table 5; see `svdam.evaluation.ranking.RankedConfiguration`."""
 
     rank: int
     mark: str

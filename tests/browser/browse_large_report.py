@@ -5,7 +5,8 @@ is what makes them: files that are read, elements that are built, processor time
 """
 
 import pytest
-from large_report import GRID, NUM_EXAMPLES, write_large_report
+
+from tests.browser.large_report import GRID, NUM_EXAMPLES, write_large_report
 
 CARDS = "document.querySelectorAll('#example-cards > li')"
 

@@ -1,9 +1,9 @@
 """The report in a real browser: figures, sounds, sorting, filtering, keyboard, phone."""
 
 import pytest
-from webdriver import is_local
 
 from svdam.report.markup import PLOT
+from tests.browser.webdriver import is_local
 
 SPACE, TAB, ENTER, ESCAPE = "\N{SPACE}", "\ue004", "\ue007", "\ue00c"
 RIGHT, DOWN = "\ue014", "\ue015"

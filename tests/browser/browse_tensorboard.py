@@ -4,7 +4,8 @@ import csv
 import re
 
 import pytest
-from webdriver import DEEP, is_local
+
+from tests.browser.webdriver import DEEP, is_local
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from small_runs import make_runs
-from webdriver import missing, open_browser
+
+from tests.browser.small_runs import make_runs
+from tests.browser.webdriver import missing, open_browser
 
 SCREENSHOTS = Path(__file__).parents[2] / "build/browser"
 

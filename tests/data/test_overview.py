@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import numpy as np
-from small_corpora import SPLITS, write_jamendo
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from svdam.core.images import log_mel_image
 from svdam.data.overview import song_picture, write_summaries
-from svdam.data.preparation import PrepareSettings, prepare_data
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
+from tests.data.small_corpora import SPLITS, write_jamendo
 
 
 def test_a_picture_is_the_middle_of_a_song_over_its_labels(records):
@@ -59,7 +59,7 @@ def test_records_and_summaries_are_made_without_tensorflow(tmp_path):
     code = f"""
 import sys
 from svdam.data.overview import summary_lines, write_summaries
-from svdam.data.preparation import PrepareSettings, prepare_data
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 settings = PrepareSettings(**{settings!r})
 prepare_data(settings)
 write_summaries(settings.output)

@@ -11,8 +11,8 @@ from svdam.audio.decoding import load_audio
 from svdam.audio.log_mel import log_mel_spectrogram
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
-from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 
 def test_songs_come_back_as_computed(corpus, records):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from small_corpora import write_tone
 
 from svdam.data.song_worker import SongWorker, WorkerPool
 from svdam.data.songs import SongTask
+from tests.data.small_corpora import write_tone
 
 
 @pytest.fixture

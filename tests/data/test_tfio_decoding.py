@@ -4,16 +4,16 @@ import sys
 
 import numpy as np
 import pytest
-from damaged_files import all_files, encoded, id3v2, sound, write_files
 
 from svdam.audio.decoding import load_audio
+from svdam.core import tensorflow_io as loading
 from svdam.core.validation import InputError
-from svdam.data import tensorflow_io as loading
-from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
 from svdam.data.song_worker import SongWorker
 from svdam.data.songs import SongTask
 from svdam.data.tfio_decoding import tfio_blocks
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
+from tests.data.damaged_files import all_files, encoded, id3v2, sound, write_files
 
 
 @pytest.mark.usefixtures("tensorflow_io")

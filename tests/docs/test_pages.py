@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from blocks import PAGES, ROOT, SMALLER, blocks
 
-from svdam.explain.results import read_results
+from svdam.results.files import read_results
+from tests.docs.blocks import PAGES, ROOT, SMALLER, blocks
 
 sys.path.insert(0, str(ROOT / "tools"))
 from docs_site import settings_class

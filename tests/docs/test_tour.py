@@ -5,7 +5,8 @@ import sys
 
 import nbformat
 import pytest
-from blocks import ROOT
+
+from tests.docs.blocks import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 from run_tour import NOTEBOOK, executed

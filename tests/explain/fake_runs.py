@@ -3,7 +3,8 @@
 import numpy as np
 
 from svdam.core.runs import start_run
-from svdam.explain.results import (
+from svdam.explain.settings import ResponseSettings, SearchSettings
+from svdam.results.files import (
     AMResults,
     Configuration,
     RealResponses,
@@ -11,7 +12,6 @@ from svdam.explain.results import (
     write_responses,
     write_results,
 )
-from svdam.explain.settings import ResponseSettings, SearchSettings
 
 NUM_EXAMPLES = 6
 REAL_MEAN = 9.0

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_models import double_precision
 
 from svdam.core.validation import InputError
 from svdam.explain.maximization import Maximizer, maximize
@@ -12,6 +11,7 @@ from svdam.explain.optimizers import Adam, GradientAscent
 from svdam.explain.starts import latents_from_seeds
 from svdam.models.classifier import build_svdnet
 from svdam.models.generator import build_generator
+from tests.explain.small_models import double_precision
 
 LATENT_SIZE = 6
 

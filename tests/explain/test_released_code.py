@@ -1,8 +1,8 @@
 """The search against the released code's loop, rebuilt in TensorFlow 1's graph mode.
 
 The networks are the released code's, mel-major, with random weights by a recipe; a checkpoint of
-them goes through `svdam.models.tf1`. Its loop evaluates the score, then lets TensorFlow 1's own
-Adam take a step down ``-(score - weight * sum z^2)``.
+them goes through `svdam.models.conversion.tf1`. Its loop evaluates the score, then lets TensorFlow
+1's own Adam take a step down ``-(score - weight * sum z^2)``.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ import tensorflow as tf
 from svdam.explain.maximization import Maximizer
 from svdam.explain.optimizers import Adam
 from svdam.explain.starts import latents_from_seeds
-from svdam.models.tf1 import load_tf1_checkpoint
+from svdam.models.conversion.tf1 import load_tf1_checkpoint
 
 tf1 = tf.compat.v1
 RATE, WEIGHT, NUM_STEPS = 0.01, 0.001, 8

@@ -19,7 +19,7 @@ from svdam.core.commands import explanation
 from svdam.core.files import atomic_write, write_json
 from svdam.core.runs import locked_folder
 from svdam.core.validation import InputError
-from svdam.data.preparation import PrepareSettings, prepare_data
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 ALL = os.environ.get("SVDAM_ALL_STAGES")
 STAGES = list(small_world.STAGES) if ALL else ["data", "classifier"]

@@ -14,13 +14,13 @@ from convert_musicnn import MusicnnSettings
 from svdam.core import settings as core_settings
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.validation import InputError
-from svdam.data.preparation import PrepareSettings
 from svdam.demo import DemoSettings
-from svdam.explain.reporting import ReportSettings
-from svdam.explain.selection import SelectionSettings
 from svdam.explain.settings import ResponseSettings, SearchSettings
-from svdam.models.conversion import ConversionSettings
-from svdam.training.evaluation import EvaluationSettings
+from svdam.models.conversion.convert import ConversionSettings
+from svdam.stages.evaluate_classifier import EvaluationSettings
+from svdam.stages.make_report import ReportSettings
+from svdam.stages.prepare_data import PrepareSettings
+from svdam.stages.select_hyperparameters import SelectionSettings
 from svdam.training.settings import ClassifierSettings, GanSettings
 
 CLASSES = {

@@ -14,13 +14,13 @@ from svdam.core.images import log_mel_image
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.data.augmentation import SpectralAugmentation, spline_coefficients
-from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
 from svdam.evaluation.concept import compare_sets, measure_excerpts
 from svdam.evaluation.detection import evaluate
 from svdam.evaluation.frechet import frechet_distance, frechet_distance_of_samples
-from svdam.evaluation.selection import rank_configurations, rank_correlation
+from svdam.evaluation.ranking import rank_configurations, rank_correlation
 from svdam.report.figures import kernel_density
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 COUNT = 55_000  # Samples: two and a half seconds.
 

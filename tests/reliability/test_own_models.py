@@ -15,10 +15,10 @@ from keras import layers, ops
 from small_world import run_here
 
 from svdam.core.validation import InputError
-from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
-from svdam.explain.reporting import ReportSettings, make_report, read_content
-from svdam.explain.results import read_responses, read_results
+from svdam.results.files import read_responses, read_results
+from svdam.stages.make_report import ReportSettings, make_report, read_content
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 EXCERPT = (115, 80, 1)
 LATENT_SIZE = 6

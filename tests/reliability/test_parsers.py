@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from svdam.core.config import FRONT_END
 from svdam.core.runs import open_run
 from svdam.core.validation import InputError
-from svdam.data.fma import FMA_SPLITS, Track, read_tracks
-from svdam.data.labels import frame_labels, parse_labels
 from svdam.data.manifest import build_manifest, manifest_checksum, require_sound
-from svdam.data.sources import SPLITS, SkippedSong, SourceSong, read_list, songs_of_lists
+from svdam.datasets.fma import FMA_SPLITS, Track, read_tracks
+from svdam.datasets.labels import frame_labels, parse_labels
+from svdam.datasets.sources import SPLITS, SkippedSong, SourceSong, read_list, songs_of_lists
 from svdam.explain.responses import Term, parse_response
 from svdam.explain.settings import parse_seeds
 from svdam.results.model_cards import ModelCard, read_model_card, write_model_card

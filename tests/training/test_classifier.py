@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
-from svdam.data.preparation import PrepareSettings, prepare_data
 from svdam.data.records import open_records
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 from svdam.training.classifier import ClassifierTrainer, classification_loss, train_classifier
 from svdam.training.settings import ClassifierSettings
 

@@ -7,9 +7,10 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_commands import finish, make_records, start
 from keras.saving import load_model
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.stages.gan_commands import finish, make_records, start
 
 # A low rate: on these few clips the losses grow a hundredfold with the default one, and rounding
 # with them.

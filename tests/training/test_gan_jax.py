@@ -14,13 +14,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gan_commands import SMALL, make_records
 
 from svdam.core.npz import read_npz, write_npz
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
+from tests.stages.gan_commands import SMALL, make_records
 
 TOOL = Path(__file__).parents[2] / "tools/train_gan_jax.py"
 PYTHON = os.environ.get("SVDAM_JAX_PYTHON") or (

@@ -26,11 +26,11 @@ import tensorflow as tf
 from maximize_activation import GRID_STEPS, matrix_products
 from measuring import has, parser, report, speed_table, take_turns
 
-from svdam.explain.grid import LARGEST_CHUNK, split_evenly
 from svdam.explain.maximization import Maximizer
-from svdam.explain.precision import use_mixed_bfloat16
 from svdam.explain.starts import latents_from_seeds
 from svdam.models.loading import load_model
+from svdam.models.precision import use_mixed_bfloat16
+from svdam.stages.grid import LARGEST_CHUNK, split_evenly
 
 RATE, WEIGHT = 0.01, 0.001
 TRIED_STEPS = 3

@@ -19,11 +19,11 @@ from measuring import parser, report, speed_table, take_turns
 
 from svdam.core.config import FRONT_END
 from svdam.data.augmentation import SpectralAugmentation
-from svdam.data.builtin import resolve_records
 from svdam.data.excerpts import labelled_batches
 from svdam.data.records import open_records
 from svdam.data.spectra import open_spectra
 from svdam.models.classifier import build_svdnet
+from svdam.stages.builtin_records import resolve_records
 from svdam.training.classifier import ClassifierTrainer
 from svdam.training.settings import ClassifierSettings
 

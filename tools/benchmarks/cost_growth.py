@@ -37,11 +37,11 @@ def searcher(strategy=None) -> Callable[[int, int], int]:
     """A function that searches so many latents for so many steps, and returns latent-steps."""
     import keras
 
-    from svdam.explain.grid import LARGEST_CHUNK, split_evenly
     from svdam.explain.maximization import Maximizer
     from svdam.explain.starts import latents_from_seeds
     from svdam.models.classifier import build_svdnet
     from svdam.models.generator import build_generator
+    from svdam.stages.grid import LARGEST_CHUNK, split_evenly
 
     keras.utils.set_random_seed(0)
     with strategy.scope() if strategy else contextlib.nullcontext():

@@ -27,8 +27,8 @@ import numpy as np
 from measuring import Table, parser, report
 
 from svdam.core.npz import read_npz
-from svdam.models.lasagne import load_lasagne_npz
-from svdam.models.reference import lasagne_forward
+from svdam.models.conversion.lasagne import load_lasagne_npz
+from svdam.models.conversion.reference import lasagne_forward
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures"
 LAYERS = ("conv1", "conv2", "pool1", "conv3", "conv4", "pool2", "fc1", "fc2", "logit")

@@ -33,7 +33,7 @@ STARTED = """
 import time
 from svdam import maximize_activation
 from svdam.core.commands import run_command
-from svdam.explain import grid
+from svdam.stages import grid
 
 shown = grid._View.show
 def show(view, *args):
@@ -48,10 +48,10 @@ def load_networks(options, precision="float32"):
     """Generator and classifier: the files', or random ones."""
     import keras
 
-    from svdam.explain.precision import use_mixed_bfloat16
     from svdam.models.classifier import build_svdnet
     from svdam.models.generator import build_generator
     from svdam.models.loading import load_model
+    from svdam.models.precision import use_mixed_bfloat16
 
     keras.utils.set_random_seed(0)
     pair = [
@@ -183,7 +183,7 @@ def released_tables(options):
 
     One of the grid's runs takes 533 steps on average; one of these processes does so many.
     """
-    from svdam.explain.grid import LARGEST_CHUNK
+    from svdam.stages.grid import LARGEST_CHUNK
 
     command = [sys.executable, __file__, "run-as-released"]
     command.append(f"--steps={round(np.mean(GRID_STEPS))}")

@@ -26,12 +26,12 @@ from measuring import Table, clock, has, parser, report, speed_table, take_turns
 
 from svdam.core.config import LATENT_SIZE
 from svdam.core.summaries import Summaries
-from svdam.data.builtin import resolve_records
 from svdam.data.excerpts import clip_batches
 from svdam.data.records import open_records
 from svdam.models.classifier import build_svdnet
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
+from svdam.stages.builtin_records import resolve_records
 from svdam.training.gan_watching import GanWatcher
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer

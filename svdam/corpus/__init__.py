@@ -1,0 +1,1 @@
+"""The built-in corpus: everything that renders songs, and its cache."""

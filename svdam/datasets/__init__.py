@@ -1,0 +1,1 @@
+"""Data sets: which songs there are, with their splits and labels."""

@@ -1,0 +1,1 @@
+"""The stages: one module per command, from its settings to its finished run folder."""

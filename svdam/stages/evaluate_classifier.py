@@ -1,0 +1,270 @@
+"""Evaluates a classifier on labelled songs, or prediction files without any classifier.
+
+Songs come from one of two places: from records, whose frames a classifier predicts, or from
+prediction files, with labels from records, from a data set's folder or from arrays. What is scored,
+written and drawn is the same for both.
+"""
+
+import dataclasses
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from svdam.core.config import FRONT_END, MEDIAN_FILTER_FRAMES
+from svdam.core.files import atomic_path, write_json
+from svdam.core.progress import progress
+from svdam.core.runs import Run, start_run
+from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
+from svdam.core.summaries import Summaries
+from svdam.core.validation import InputError, quoted_list
+from svdam.evaluation import detection
+from svdam.evaluation.table import markdown_table, plain_table
+from svdam.report.detection_chart import detection_chart
+from svdam.results.predictions import write_predictions
+from svdam.stages.prediction_source import ClassifierOnRecords, PredictionFiles, Song
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings(Settings):
+    """What `run_evaluation` takes; the flags of evaluate_classifier."""
+
+    output: str = setting("runs/evaluation", "Run folder to write.", path=True, identity=False)
+    classifier: str = setting(
+        "runs/classifier",
+        "Classifier: a .keras file, or a run folder of train_classifier.",
+        path=True,
+    )
+    output_is: str = output_setting()
+    records: str = setting(
+        "builtin",
+        "Labelled songs: a folder of prepare_data, or 'builtin' for the built-in corpus.",
+        path=True,
+    )
+    predictions: tuple[str, ...] = setting(
+        (),
+        "Prediction files (.npz) to score instead of a classifier; several are averaged.",
+        path=True,
+    )
+    labels: str | None = setting(
+        None,
+        "Labels for --predictions: a data set's folder (filelists/ and labels/), a folder of .lab "
+        "files, or an .npz file with one array of 0 and 1 a song. By default those of --records.",
+        path=True,
+    )
+    labels_per_second: float = setting(
+        FRONT_END.frames_per_second, "Entries a second of the arrays in --labels=*.npz.", above=0
+    )
+    split: str = setting("test", "Songs to score.", choices=("train", "valid", "test"))
+    threshold: float | None = setting(
+        None,
+        "Probability above which a frame counts as singing. By default the one with the best "
+        "accuracy on the songs of the split 'valid'.",
+        minimum=0,
+        maximum=1,
+    )
+    median_frames: int = setting(
+        MEDIAN_FILTER_FRAMES, "Length of the median filter, in frames; 0 for none.", minimum=0
+    )
+    pitch_shifts: tuple[float, ...] = setting(
+        (0.0,),
+        "Test-time pitch shifts in percent; predictions of all are averaged. Others than 0 need "
+        "--audio.",
+        minimum=-90,
+        maximum=900,
+    )
+    audio: str | None = setting(
+        None, "Folder of the data set that --records were made from, for --pitch_shifts.", path=True
+    )
+    excerpt_by_excerpt: bool = setting(
+        False,
+        "Applies the classifier to one excerpt a frame: the same result, some 30 times slower.",
+        identity=False,
+    )
+    num_charts: int = setting(
+        20, "Songs that get a chart: spectrogram, prediction, truth.", minimum=0, identity=False
+    )
+    allow_unsafe_model: bool = unsafe_model_setting()
+
+    def validate(self) -> None:
+        """Refuses settings that would do nothing."""
+        if self.labels and not self.predictions:
+            raise InputError("--labels: needs --predictions; a classifier is scored with --records")
+        if not self.pitch_shifts:
+            raise InputError("--pitch_shifts: is empty, expected percentages, as 0,10,-10")
+        if any(self.pitch_shifts):
+            if self.predictions:
+                raise InputError("--pitch_shifts: needs a classifier, not --predictions")
+            if not self.audio:
+                raise InputError("--pitch_shifts: needs --audio, the folder with the songs' audio")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What `run_evaluation` found.
+
+    Attributes:
+        folder: The run folder.
+        report: Contents of its ``evaluation.json``.
+        table: The scores as text.
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    table: str
+
+
+def run_evaluation(settings: EvaluationSettings) -> Evaluation:
+    """Predicts, scores, and writes ``evaluation.json``, ``predictions.npz`` and summaries.
+
+    Raises:
+        InputError: If an input is missing or does not fit.
+    """
+    source = _open_source(settings)
+    needed = [settings.split]
+    if settings.threshold is None and "valid" not in needed:
+        needed.insert(0, "valid")
+    for split in needed:
+        source.require_labels(split, for_threshold=split != settings.split)
+    with start_run(settings.output, "evaluate_classifier", settings, source.inputs) as run:
+        with progress(
+            total=source.num_frames(needed), description="predicting", unit="frame"
+        ) as bar:
+            songs = {split: source.songs(split, bar.update) for split in needed}
+        report = score_songs(songs, settings)
+        table = _table(report, plain_table)
+        predictions = {song.name: song.prediction for split in needed for song in songs[split]}
+        write_predictions(run.folder / "predictions.npz", predictions)
+        write_json(run.folder / "evaluation.json", report)
+        _write_summaries(run, report, songs[settings.split], settings)
+        run.mark_complete(report["scores"])
+    return Evaluation(run.folder, report, table)
+
+
+def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | PredictionFiles:
+    if settings.predictions:
+        return PredictionFiles(
+            settings.predictions, settings.labels, settings.labels_per_second, settings.records
+        )
+    return ClassifierOnRecords(
+        settings.classifier,
+        settings.records,
+        output_is=settings.output_is,
+        pitch_shifts=settings.pitch_shifts,
+        audio=settings.audio,
+        excerpt_by_excerpt=settings.excerpt_by_excerpt,
+        allow_unsafe_model=settings.allow_unsafe_model,
+    )
+
+
+def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> dict[str, Any]:
+    """Chooses the threshold and scores the songs, pooled and one by one.
+
+    Args:
+        songs: Songs by split; those without labels are not scored.
+        settings: Split, threshold and median filter.
+
+    Returns:
+        A JSON-ready report: ``scores`` of the pooled songs, ``validation`` (those of the validation
+        songs, if the threshold was chosen on them), ``songs`` (one by one), and the settings.
+    """
+    scored = [song for song in songs[settings.split] if song.label is not None]
+    threshold, validation = settings.threshold, None
+    if threshold is None:
+        validation = _evaluate(songs["valid"], settings)
+        threshold = validation["threshold"]
+    return {
+        "split": settings.split,
+        "threshold_chosen_on": "valid" if validation else None,
+        "median_frames": settings.median_frames,
+        "pitch_shifts_percent": list(settings.pitch_shifts),
+        "scores": _evaluate(scored, settings, threshold),
+        "validation": validation,
+        "songs": _scores_of_single_songs(scored, settings, threshold),
+        "songs_without_labels": [song.name for song in songs[settings.split] if song.label is None],
+    }
+
+
+def _evaluate(
+    songs: Sequence[Song], settings: EvaluationSettings, threshold: float | None = None
+) -> dict[str, Any]:
+    labelled = [(song.prediction, song.label) for song in songs if song.label is not None]
+    return detection.evaluate(
+        [prediction for prediction, _ in labelled],
+        [label for _, label in labelled],
+        threshold,
+        median_frames=settings.median_frames,
+    )
+
+
+def _scores_of_single_songs(
+    songs: Sequence[Song], settings: EvaluationSettings, threshold: float
+) -> list[dict[str, Any]]:
+    """Scores of each song, with one warning for all whose AUROC is undefined."""
+    rows = []
+    for song in songs:
+        if song.label is None or not len(song.label):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scores = _evaluate([song], settings, threshold)
+        rows.append({"song": song.name, "frames": len(song.label), **scores})
+    undefined = [row["song"] for row in rows if row["auroc"] is None]
+    if undefined:
+        warnings.warn(
+            f"AUROC is undefined for {len(undefined)} of {len(rows)} songs, whose labels hold one "
+            f"class only: {quoted_list(undefined, 5)}",
+            stacklevel=2,
+        )
+    return rows
+
+
+def _table(report: dict[str, Any], form: Callable) -> str:
+    rows = [(row["song"], row) for row in report["songs"]]
+    pooled = f"all {len(rows)} songs, frames pooled"
+    heading = f"Split '{report['split']}'" if report["split"] else "Song"
+    return form([*rows, (pooled, report["scores"])], heading)
+
+
+def _write_summaries(
+    run: Run, report: dict[str, Any], songs: Sequence[Song], settings: EvaluationSettings
+) -> None:
+    scores = {name: value for name, value in report["scores"].items() if value is not None}
+    with Summaries(run.folder) as summaries:
+        summaries.configuration(run.config)
+        summaries.text("table", _table(report, markdown_table))
+        summaries.scalars({f"evaluation/{name}": value for name, value in scores.items()}, step=0)
+        rows = {row["song"]: row for row in report["songs"]}
+        charted = [song for song in songs if song.name in rows][: settings.num_charts]
+        for number, song in enumerate(progress(charted, description="charts", unit="song"), 1):
+            chart = _chart(song, rows[song.name], settings)
+            summaries.images(f"songs/{song.name}", chart[np.newaxis], step=0)
+            _write_png(run.folder / "charts" / f"{number:03d}_{_plain(song.name)}.png", chart)
+
+
+def _chart(song: Song, scores: dict[str, Any], settings: EvaluationSettings) -> np.ndarray:
+    assert song.label is not None  # Or it had no scores.
+    area = "undefined" if scores["auroc"] is None else f"{scores['auroc']:.3f}"
+    return detection_chart(
+        song.prediction,
+        song.label,
+        scores["threshold"],
+        f"{song.name}: error {100 * scores['error']:.1f} %, F1 {scores['f1']:.3f}, AUROC {area}",
+        smoothed=detection.smooth_predictions(song.prediction, settings.median_frames),
+        log_mel=song.load_log_mel() if song.load_log_mel else None,
+    )
+
+
+def _write_png(path: Path, picture: np.ndarray) -> None:
+    from matplotlib.image import imsave
+
+    with atomic_path(path) as temporary:
+        imsave(temporary, picture)
+
+
+def _plain(name: str) -> str:
+    """A song's name as a part of a file name."""
+    return re.sub(r"[^\w.-]+", "_", name)[:80]

@@ -1,0 +1,255 @@
+"""The whole grid of settings as one batch (Section 3.4), in chunks that survive a kill.
+
+27 configurations of 50 examples are 9 pairs of learning rate and prior weight times 50 latents, for
+the longest number of steps; shorter ones are snapshots. These 450 trajectories are split into
+chunks by the settings and the models alone. A finished chunk is kept in the run folder, so a run
+that was stopped computes again at most the chunk it was at.
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from svdam.core.distribution import is_chief
+from svdam.core.interruption import Interruption
+from svdam.core.npz import read_kept, read_npz, write_npz
+from svdam.core.progress import progress
+from svdam.core.runs import Run
+from svdam.core.validation import InputError
+from svdam.explain.maximization import HISTORIES, Maximization, Maximizer, Snapshot
+from svdam.explain.optimizers import Adam, GradientAscent
+from svdam.explain.replicas import Replicas
+from svdam.explain.settings import SearchSettings
+from svdam.explain.starts import starting_latents
+from svdam.models.search_memory import latents_at_once
+from svdam.results.files import AMResults, Configuration
+from svdam.stages.watching import SUMMARIES, LiveSummaries
+
+LARGEST_CHUNK = 150
+"""Latents of a chunk, where memory allows more: a larger batch is no faster."""
+
+_CHUNKS = "chunks"
+_SNAPSHOT_FIELDS = ("latents", "examples", "responses", "log_priors")
+
+
+def search(
+    settings: SearchSettings,
+    generator: keras.Model | None,
+    classifier: keras.Model,
+    run: Run,
+    strategy: tf.distribute.Strategy | None = None,
+) -> AMResults | None:
+    """Optimises all latents under all configurations.
+
+    Args:
+        settings: See `SearchSettings`.
+        generator: From latents to the classifier's input; None to search the excerpts themselves.
+        classifier: From excerpts to responses.
+        run: The run folder; finished chunks are kept there.
+        strategy: Splits the latents of each chunk over devices; models were loaded in its scope.
+
+    Returns:
+        The results, configurations in the order learning rate, prior weight, steps. None in the
+        processes of multi_worker that are not the chief.
+
+    Raises:
+        InputError: If the models do not fit each other, a layer does not exist, or a response is
+            not finite.
+    """
+    engine = Maximizer(
+        generator,
+        classifier,
+        settings.response,
+        settings.direction,
+        settings.prior,
+        settings.keep,
+        _optimizer(settings),
+        strategy,
+    )
+    starts, seeds = starting_latents(settings.seeds, settings.latents, engine.latent_shape)
+    pairs = list(itertools.product(settings.learning_rates, settings.prior_weights))
+    models = [model for model in (generator, classifier) if model is not None]
+    room = latents_at_once(models, settings.max_memory, _results_bytes(settings, starts, models))
+    chunks = split_evenly(len(pairs) * len(starts), min(room, LARGEST_CHUNK))
+    paths = [run.folder / _CHUNKS / f"{number:05d}.npz" for number in range(len(chunks))]
+    chunks_by_path = dict(zip(paths, chunks, strict=True))
+    _search_chunks(engine, settings, starts, pairs, chunks_by_path, run, strategy)
+    if strategy is not None and not is_chief(strategy):
+        return None
+    parts = [read_npz(path) for path in paths]
+    return _gather(settings, seeds, pairs, engine.evaluate(starts), parts, run.config)
+
+
+def remove_chunks(run: Run) -> None:
+    """Deletes the kept chunks, once the results are written."""
+    shutil.rmtree(run.folder / _CHUNKS, ignore_errors=True)
+
+
+def split_evenly(count: int, size: int) -> list[slice]:
+    """Slices of nearly equal length, none longer than ``size``."""
+    edges = np.linspace(0, count, math.ceil(count / size) + 1).round().astype(int)
+    return [slice(first, last) for first, last in itertools.pairwise(edges)]
+
+
+def _optimizer(settings: SearchSettings) -> Adam | GradientAscent:
+    if settings.optimizer == "adam":
+        return Adam(settings.beta_1)
+    return GradientAscent(settings.weight_decay)
+
+
+def _results_bytes(settings: SearchSettings, starts: np.ndarray, models: list) -> int:
+    """Twice the examples: once as chunks, once as the whole."""
+    configurations = (
+        len(settings.learning_rates) * len(settings.prior_weights) * len(settings.num_steps)
+    )
+    example = math.prod(size or 1 for size in models[-1].input_shape[1:])
+    return 2 * 4 * configurations * len(starts) * example
+
+
+def _search_chunks(
+    engine: Maximizer,
+    settings: SearchSettings,
+    starts: np.ndarray,
+    pairs: list[tuple[float, float]],
+    chunks: dict[Path, slice],
+    run: Run,
+    strategy: tf.distribute.Strategy | None,
+) -> None:
+    """Computes the chunks that are not in the run folder yet; trajectories go pair by pair."""
+    num_steps = max(settings.num_steps)
+    rates, weights = (np.repeat(column, len(starts)) for column in zip(*pairs, strict=True))
+    latents = np.tile(starts, (len(pairs), *[1] * (starts.ndim - 1)))
+    writes = strategy is None or is_chief(strategy)
+    done = np.array([read_kept(path) is not None for path in chunks], np.int64)
+    done = Replicas(strategy).agreed(done)
+    total = num_steps * len(latents)
+    with (
+        Interruption() as interruption,
+        progress(total=total, description="searching", unit="latent-step") as bar,
+    ):
+        for (path, chunk), is_done in zip(chunks.items(), done, strict=True):
+            view = _View(bar, interruption, chunk, num_steps, len(latents))
+            if is_done:
+                view.show(num_steps)
+                continue
+            with _live_summaries(run, chunk, num_steps, writes) as view.live:
+                result = engine.run(
+                    latents[chunk],
+                    rates[chunk],
+                    weights[chunk],
+                    num_steps,
+                    settings.num_steps,
+                    on_steps=view.show,
+                )
+            _require_finite(result, settings.response)
+            if writes:
+                run.require_present()
+                _save_chunk(path, result)
+
+
+@dataclasses.dataclass
+class _View:
+    """What is seen of a chunk while it is searched; and where Ctrl-C is heard."""
+
+    bar: Any
+    interruption: Interruption
+    chunk: slice
+    num_steps: int
+    num_latents: int  # Of all chunks.
+    live: LiveSummaries | None = None
+
+    def show(self, steps: int, history: dict[str, np.ndarray] | None = None) -> None:
+        """Moves the bar by ``steps`` of each latent of the chunk."""
+        self.interruption.raise_if_requested()
+        if self.live is not None and history is not None:
+            self.live.add(history)
+        size = self.chunk.stop - self.chunk.start
+        self.bar.update(steps * size)
+        step = (self.bar.n - self.chunk.start * self.num_steps) // size
+        place = f"latent {self.chunk.stop} of {self.num_latents}, step {step} of {self.num_steps}"
+        self.bar.set_postfix_str(place, refresh=False)
+
+
+def _live_summaries(
+    run: Run, chunk: slice, num_steps: int, writes: bool
+) -> contextlib.AbstractContextManager[LiveSummaries | None]:
+    """Where TensorBoard sees the chunk meanwhile; None in processes that do not write."""
+    if not writes:
+        return contextlib.nullcontext()
+    name = f"searching latents {chunk.start + 1} to {chunk.stop}"
+    return LiveSummaries(run.folder / SUMMARIES / name, num_steps)
+
+
+def _require_finite(result: Maximization, response: str) -> None:
+    bad = ~np.isfinite(result.response_history).all(axis=0)
+    if bad.any():
+        raise InputError(
+            f"--response: {response} is not finite for {int(bad.sum())} latents; "
+            "look at the models, or use smaller learning rates"
+        )
+    if (result.gradient_norm_history[0] == 0).all():
+        warnings.warn(
+            f"--response: the gradient of {response} is 0 at every starting latent; nothing moves",
+            stacklevel=2,
+        )
+
+
+def _save_chunk(path: Path, result: Maximization) -> None:
+    arrays: dict[str, np.ndarray] = {name: getattr(result, name) for name in HISTORIES}
+    for step, snapshot in result.snapshots.items():
+        arrays |= {f"{name}_{step}": getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
+    write_npz(path, arrays)
+
+
+def _gather(
+    settings: SearchSettings,
+    seeds: np.ndarray,
+    pairs: list[tuple[float, float]],
+    start: Snapshot,
+    parts: list[dict[str, np.ndarray]],
+    provenance: dict[str, Any],
+) -> AMResults:
+    def joined(name: str) -> np.ndarray:
+        """(configuration, seed, ...), with the steps inside each pair."""
+        by_step = []
+        for step in settings.num_steps:
+            rows = np.concatenate([part[f"{name}_{step}"] for part in parts])
+            by_step.append(rows.reshape(len(pairs), len(seeds), *rows.shape[1:]))
+        stacked = np.stack(by_step, axis=1)
+        return stacked.reshape(-1, *stacked.shape[2:])
+
+    def history(name: str) -> np.ndarray:
+        """(pair, steps + 1, seed)."""
+        rows = np.concatenate([part[name] for part in parts], axis=1)
+        return rows.reshape(len(rows), len(pairs), len(seeds)).swapaxes(0, 1)
+
+    return AMResults(
+        configurations=[
+            Configuration(rate, weight, step)
+            for rate, weight in pairs
+            for step in settings.num_steps
+        ],
+        response=settings.response,
+        direction=settings.direction,
+        seeds=seeds,
+        start_latents=start.latents,
+        start_examples=start.examples,
+        start_responses=start.responses,
+        **{name: joined(name) for name in _SNAPSHOT_FIELDS},
+        history_rates=np.array([rate for rate, _ in pairs]),
+        history_weights=np.array([weight for _, weight in pairs]),
+        history_responses=history("response_history"),
+        history_log_priors=history("log_prior_history"),
+        history_gradient_norms=history("gradient_norm_history"),
+        history_latent_norms=history("latent_norm_history"),
+        provenance=provenance,
+    )

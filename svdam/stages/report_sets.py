@@ -1,0 +1,128 @@
+"""Runs as a report's example sets: which excerpts, with which names, numbers and sounds."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from svdam.core.config import FRONT_END
+from svdam.core.validation import InputError
+from svdam.evaluation.concept import CLAIMED_SIGN, compare_sets, measure_excerpts
+from svdam.report.content import ConceptRow, ExampleSet
+from svdam.results.files import AMResults, RealResponses, TopExcerpts
+
+
+def start_set(grid: AMResults) -> ExampleSet:
+    """The generator's output before the search."""
+    return ExampleSet(
+        key="start",
+        title="before the search",
+        log_mels=_squeezed(grid.start_examples),
+        responses=grid.start_responses,
+        probabilities=grid.start_probabilities,
+        labels=_seed_labels(grid),
+        mark="start",
+        sounds_of=tuple(range(len(grid.seeds))),
+    )
+
+
+def grid_set(grid: AMResults, position: int, rank: int, mark: str, sounds: str) -> ExampleSet:
+    """One configuration of the grid; ``sounds`` is ``best`` or ``all``."""
+    heard = range(len(grid.seeds)) if sounds == "all" or mark == "best" else range(0)
+    if mark in ("median", "worst") and not heard:
+        heard = range(min(2, len(grid.seeds)))  # Those of Figure 3.
+    rate, weight, steps = dataclasses.astuple(grid.configurations[position])
+    title = f"#{rank}: rate {rate:g}, λ {weight:g}, {steps} steps"
+    return example_set(grid, position, f"rank{rank:03d}", title, mark, heard)
+
+
+def example_set(
+    results: AMResults, position: int, key: str, title: str, mark: str, sounds_of: range
+) -> ExampleSet:
+    """Examples of configuration ``position`` of a run."""
+    return ExampleSet(
+        key=key,
+        title=title,
+        log_mels=_squeezed(results.examples[position]),
+        responses=results.responses[position],
+        probabilities=None if results.probabilities is None else results.probabilities[position],
+        labels=_seed_labels(results),
+        log_priors=results.log_priors[position],
+        settings=dataclasses.astuple(results.configurations[position]),
+        mark=mark,
+        history=results.history(position),
+        sounds_of=tuple(sounds_of),
+    )
+
+
+def real_set(real: RealResponses, top: TopExcerpts, word: str) -> ExampleSet:
+    """The real excerpts with the ``word`` (highest, lowest) responses."""
+
+    def label(song: int, first_frame: int) -> str:
+        minutes, seconds = divmod(first_frame / FRONT_END.frames_per_second, 60)
+        return f"{real.song_ids[song]}, {int(minutes)}:{seconds:04.1f}"
+
+    count = len(top.responses)
+    return ExampleSet(
+        key=f"real-{word}",
+        title=f"The {count} real excerpts with the {word} responses",
+        log_mels=top.excerpts,
+        responses=top.responses,
+        labels=[label(*where) for where in zip(top.song, top.first_frame, strict=True)],
+        probabilities=top.probabilities,
+        sounds_of=tuple(range(count)),
+    )
+
+
+def _squeezed(examples: np.ndarray) -> np.ndarray:
+    expected = (FRONT_END.excerpt_frames, FRONT_END.num_mels, 1)
+    if examples.shape[1:] != expected:
+        raise InputError(
+            f"--grid: examples have shape {examples.shape[1:]}, expected {expected}: a report "
+            "shows log-mel excerpts of the paper's front end"
+        )
+    return examples[..., 0]
+
+
+def _seed_labels(results: AMResults) -> list[str]:
+    return [f"seed {seed}" for seed in results.seeds.tolist()]
+
+
+def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[ConceptRow]:
+    """Measures Section 4.2's three on every example of some sets, and compares the sets.
+
+    Args:
+        sets: ``start``; ``maximized`` and ``minimized`` from the same latents, or None; ``lowest
+            real`` and ``highest real``. Their ``measures`` are filled in.
+        claims: Whether the response is the one that the paper makes its claims about.
+    """
+    measured = {}
+    for name, one in sets.items():
+        if one is not None:
+            measured[name] = one.measures = measure_excerpts(one.log_mels)
+    comparisons = [
+        ("start", "maximized", True, 1),
+        ("start", "minimized", True, -1),
+        ("minimized", "maximized", True, 1),
+        ("lowest real", "highest real", False, 0),  # Of these the paper says nothing.
+    ]
+    rows = []
+    for before, after, paired, way in comparisons:
+        sizes = [len(measured[name]["transients"]) for name in (before, after) if name in measured]
+        if len(sizes) < 2 or min(sizes) < 2:
+            continue
+        rows += [
+            ConceptRow(
+                comparison=f"{before} → {after}",
+                measure=effect.measure.replace("_", " ").replace("low band", "low-band"),
+                unit=effect.unit,
+                mean_before=effect.mean_before,
+                mean_after=effect.mean_after,
+                effect_size=effect.effect_size,
+                effect_low=effect.effect_low,
+                effect_high=effect.effect_high,
+                claimed_sign=CLAIMED_SIGN[effect.measure] * way if claims else 0,
+            )
+            for effect in compare_sets(measured[before], measured[after], paired=paired)
+        ]
+    return rows

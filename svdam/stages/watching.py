@@ -1,0 +1,155 @@
+"""What TensorBoard shows of an activation maximization."""
+
+import os
+import shutil
+from collections.abc import Mapping
+
+import numpy as np
+
+from svdam.audio.inversion import log_mels_to_audio
+from svdam.core.config import FRONT_END
+from svdam.core.summaries import Summaries
+from svdam.results.files import AMResults, RealResponses
+
+SUMMARIES = "tensorboard"
+"""Name of the folder of a run's summaries."""
+
+_SHEET = 16
+_SOUNDS = 4
+_CURVE_POINTS = 100  # Of a curve; a run of 1000 steps needs no more to be seen.
+_HISTOGRAMS = 20
+_HISTORIES = {
+    "response": "responses",
+    "log_prior": "log_priors",
+    "gradient_norm": "gradient_norms",
+    "latent_norm": "latent_norms",
+}
+
+
+class LiveSummaries:
+    """What TensorBoard shows of latents while they are searched; a context manager.
+
+    Curves and distributions over the latents. `write_summaries` replaces them by those of each
+    configuration, once all are found.
+    """
+
+    def __init__(self, folder: str | os.PathLike, num_steps: int):
+        """``num_steps``: length of the search, which decides how often something is written."""
+        shutil.rmtree(folder, ignore_errors=True)  # Of an attempt that was stopped.
+        self._summaries = Summaries(folder)
+        self._step = 0
+        self._wanted = _spread(num_steps, _CURVE_POINTS)
+
+    def __enter__(self) -> "LiveSummaries":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._summaries.__exit__(*exception)
+
+    def add(self, history: Mapping[str, np.ndarray]) -> None:
+        """The next steps: ``NAME_history`` of each of the curves, (steps, latents)."""
+        count = len(history["response_history"])
+        for step in self._wanted:
+            if self._step <= step < self._step + count:
+                row = step - self._step
+                _response_curves(self._summaries, history["response_history"][row], step)
+                for name in _HISTORIES:
+                    self._summaries.histogram(name, history[f"{name}_history"][row], step)
+        self._step += count
+
+
+def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
+    """Writes curves, distributions, examples, sounds and the hyper-parameters.
+
+    Each configuration has a folder of its own below ``folder``, as the HParams dashboard wants it.
+    What an earlier run and `LiveSummaries` left there is removed first: it would be shown twice.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with Summaries(folder) as summaries:
+        summaries.configuration(results.provenance)
+        _examples(summaries, "examples/start", results.start_examples, 0, _SOUNDS)
+    for index, configuration in enumerate(results.configurations):
+        name = (
+            f"rate={configuration.learning_rate:g},lambda={configuration.prior_weight:g},"
+            f"steps={configuration.num_steps}"
+        )
+        with Summaries(os.path.join(folder, name)) as summaries:
+            summaries.hparams(
+                {
+                    "learning_rate": configuration.learning_rate,
+                    "prior_weight": configuration.prior_weight,
+                    "num_steps": configuration.num_steps,
+                },
+                _metrics(results, index),
+            )
+            _way(summaries, results, index)
+            sounds = _SOUNDS if len(results.configurations) == 1 else 1
+            _examples(
+                summaries,
+                f"examples/{results.direction}",
+                results.examples[index],
+                configuration.num_steps,
+                sounds,
+            )
+
+
+def write_response_summaries(folder: str | os.PathLike, real: RealResponses) -> None:
+    """Writes the distribution of the real responses and their extremes, with sounds.
+
+    What an earlier run left there is removed first.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with Summaries(folder) as summaries:
+        summaries.configuration(real.provenance)
+        summaries.histogram("responses/real", real.responses, 0)
+        for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):
+            summaries.histogram(f"responses/{name}", extremes.responses, 0)
+            _examples(summaries, f"real/{name}", extremes.excerpts[..., np.newaxis], 0, _SOUNDS)
+
+
+def _metrics(results: AMResults, index: int) -> dict[str, float]:
+    responses = results.responses[index]
+    return {
+        "response_mean": float(responses.mean()),
+        "response_variance": float(responses.var(ddof=1)) if len(responses) > 1 else 0.0,
+        "log_prior_mean": float(results.log_priors[index].mean()),
+    }
+
+
+def _way(summaries: Summaries, results: AMResults, index: int) -> None:
+    """How a configuration's examples got where they are: curves, and distributions over them."""
+    history = results.history(index)
+    for step in _spread(len(history), _CURVE_POINTS):
+        _response_curves(summaries, history[step], step)
+    for name, which in _HISTORIES.items():
+        values = results.history(index, which)
+        for step in _spread(len(values), _HISTOGRAMS):
+            summaries.histogram(name, values[step], step)
+
+
+def _response_curves(summaries: Summaries, responses: np.ndarray, step: int) -> None:
+    summaries.scalars(
+        {
+            "response/mean": responses.mean(),
+            "response/lowest": responses.min(),
+            "response/highest": responses.max(),
+        },
+        step,
+    )
+
+
+def _spread(count: int, points: int) -> list[int]:
+    """At most ``points`` of the numbers below ``count``, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, points).round().astype(int)).tolist()
+
+
+def _examples(
+    summaries: Summaries, name: str, examples: np.ndarray, step: int, sounds: int
+) -> None:
+    """Pictures of what is a spectrogram, (batch, frames, mels, 1), and sounds of log-mel."""
+    if examples.ndim != 4 or examples.shape[-1] != 1:
+        return
+    summaries.log_mels(name, examples[:_SHEET], step, columns=4)
+    if examples.shape[2] == FRONT_END.num_mels:
+        # A name of its own: TensorBoard shows one kind of thing under each.
+        summaries.audio(f"sounds/{name}", log_mels_to_audio(examples[:sounds, ..., 0]), step)

@@ -1,0 +1,324 @@
+"""evaluate_classifier: from records or prediction files to scores, files and pictures."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+
+from svdam.audio.decoding import load_audio
+from svdam.audio.pitch_shift import pitch_shifted_log_mel
+from svdam.core.validation import InputError
+from svdam.data.records import open_records
+from svdam.evaluation import detection
+from svdam.models.classifier import build_svdnet
+from svdam.models.fully_convolutional import FramePredictor
+from svdam.results.predictions import read_predictions, truth_of_frames, write_predictions
+from svdam.stages.evaluate_classifier import EvaluationSettings, run_evaluation
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SPLITS = {"train": ["a.wav"], "valid": ["b $x$.wav", "c.wav"], "test": ["d é.wav", "e.wav"]}
+
+
+def write_corpus(folder):
+    """Songs with a tone from 1 s to 2 s, where somebody sings, and noise; e.wav has no singing."""
+    for name in ("audio", "labels", "filelists"):
+        (folder / name).mkdir()
+    random = np.random.RandomState(0)
+    time_secs = np.arange(3 * 22050) / 22050
+    for split, names in SPLITS.items():
+        (folder / "filelists" / split).write_text("\n".join(names) + "\n", "utf-8")
+        for name in names:
+            sung = (time_secs >= 1) & (time_secs < 2) & (name != "e.wav")
+            tone = sung * np.sin(2 * np.pi * random.uniform(300, 900) * time_secs)
+            noise = 0.05 * random.randn(len(time_secs))
+            soundfile.write(folder / "audio" / name, 0.5 * tone + noise, 22050)
+            label = "0 3 nosing\n" if name == "e.wav" else "0 1 nosing\n1 2 sing\n2 3 nosing\n"
+            (folder / "labels" / name.replace(".wav", ".lab")).write_text(label)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a corpus, its records and a classifier."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    (folder / "corpus").mkdir()
+    write_corpus(folder / "corpus")
+    prepare_data(
+        PrepareSettings(
+            output=str(folder / "records"), dataset="jamendo", data_dir=str(folder / "corpus")
+        )
+    )
+    keras.utils.set_random_seed(5)
+    records = open_records(folder / "records")
+    classifier = build_svdnet(records.mean, records.std)
+    logit = classifier.get_layer("logit")
+    # Larger logits, so that predictions are not all alike.
+    logit.set_weights([20 * logit.get_weights()[0], logit.get_weights()[1]])
+    classifier.save(folder / "classifier.keras")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(place):
+    """Predictions and labels of the records' songs, by name."""
+    records = open_records(place / "records")
+    predictor = FramePredictor(keras.saving.load_model(place / "classifier.keras"))
+    songs = records.songs()
+    return (
+        {s.id: singing(predictor.predict(records.log_mel(s))) for s in songs},
+        {s.id: records.labels(s) for s in songs},
+    )
+
+
+def singing(outputs):
+    """The sigmoid of the one logit."""
+    return 1 / (1 + np.exp(-outputs[:, 0].astype(np.float64)))
+
+
+def of_split(values, split):
+    return [values[name] for name in SPLITS[split]]
+
+
+def settings(place, tmp_path, **options):
+    options = {"classifier": place / "classifier.keras", "records": place / "records", **options}
+    text = {
+        name: str(value) if isinstance(value, pathlib.Path) else value
+        for name, value in options.items()
+    }
+    return EvaluationSettings(output=str(tmp_path / "run"), **text)
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined")
+def test_threshold_from_validation_scores_from_test(place, expected, tmp_path):
+    evaluation = run_evaluation(settings(place, tmp_path))
+    chosen = detection.evaluate(*(of_split(values, "valid") for values in expected))["threshold"]
+    scores = detection.evaluate(*(of_split(values, "test") for values in expected), chosen)
+    report = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert report == evaluation.report
+    assert report["scores"] == pytest.approx(scores, abs=1e-6)
+    assert report["threshold_chosen_on"] == "valid"
+    assert [row["song"] for row in report["songs"]] == SPLITS["test"]
+    assert report["songs"][1]["auroc"] is None  # Nobody sings in it.
+    assert f"{scores['f1']:.3f}" in evaluation.table.splitlines()[-1]
+
+
+def test_predictions_are_written_as_the_original_reads_them(place, expected, tmp_path):
+    with pytest.warns(UserWarning, match="AUROC is undefined for 1 of 2 songs.*'e.wav'"):
+        run_evaluation(settings(place, tmp_path))
+    with np.load(tmp_path / "run" / "predictions.npz") as stored:
+        assert sorted(stored.files) == sorted(SPLITS["valid"] + SPLITS["test"])
+        for name in stored.files:
+            assert stored[name].shape == (len(expected[0][name]), 1)
+            np.testing.assert_allclose(stored[name][:, 0], expected[0][name], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined")
+def test_summaries_and_charts(place, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_evaluation(settings(place, tmp_path, threshold=0.4))
+    charts = sorted(path.name for path in (tmp_path / "run" / "charts").iterdir())
+    assert charts == ["001_d_é.wav.png", "002_e.wav.png"]
+    events = EventAccumulator(str(tmp_path / "run"), {"tensors": 0}).Reload()
+    tags = events.Tags()["tensors"]
+    assert {"evaluation/f1", "evaluation/auroc", "songs/d é.wav", "table", "configuration"} <= {
+        *tags
+    }
+    assert json.loads((tmp_path / "run" / "complete.json").read_text())["threshold"] == 0.4
+
+
+def saved_with(place, tmp_path, ending):
+    """The classifier with something after its logit."""
+    model = keras.saving.load_model(place / "classifier.keras")
+    path = tmp_path / "with_ending.keras"
+    keras.Model(model.inputs[0], ending(model.outputs[0])).save(path)
+    return path
+
+
+def two_logits(logit):
+    return keras.layers.Concatenate()([0.0 * logit, logit])
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined", "ignore:.* excerpt by excerpt")
+@pytest.mark.parametrize(
+    "ending",
+    [
+        keras.layers.Activation("sigmoid"),  # Slides over time, as the classifier itself does.
+        lambda logit: keras.layers.Reshape((1, 1))(keras.ops.sigmoid(logit)),
+        lambda logit: keras.layers.Softmax()(two_logits(logit)),
+    ],
+)
+def test_a_classifier_that_ends_in_probabilities_is_scored_as_the_same_logits(
+    place, tmp_path, ending
+):
+    whole = run_evaluation(settings(place, tmp_path / "logit", split="valid"))
+    changed = saved_with(place, tmp_path, ending)
+    found = run_evaluation(settings(place, tmp_path / "changed", split="valid", classifier=changed))
+    predictions = [read_predictions([one.folder / "predictions.npz"]) for one in (whole, found)]
+    for name in SPLITS["valid"]:
+        np.testing.assert_allclose(predictions[1][name], predictions[0][name], atol=1e-5)
+    assert found.report["scores"] == pytest.approx(whole.report["scores"], abs=1e-3)
+
+
+def test_an_output_that_may_be_anything_is_asked_for(place, tmp_path):
+    path = saved_with(place, tmp_path, keras.ops.tanh)
+    with pytest.raises(InputError, match=r"--output_is: --classifier=.* ends in 'tanh.*\(Tanh\)"):
+        run_evaluation(settings(place, tmp_path, classifier=path))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined")
+def test_pitch_shifts_are_averaged(place, expected, tmp_path):
+    run_evaluation(
+        settings(place, tmp_path, audio=place / "corpus", pitch_shifts=(0, 15.0), threshold=0.5)
+    )
+    predictor = FramePredictor(keras.saving.load_model(place / "classifier.keras"))
+    found = read_predictions([tmp_path / "run" / "predictions.npz"])
+    for name in SPLITS["test"]:
+        shifted = pitch_shifted_log_mel(load_audio(place / "corpus" / "audio" / name), 15)
+        other = singing(predictor.predict(shifted))
+        assert np.abs(other - expected[0][name]).max() > 1e-3
+        np.testing.assert_allclose(found[name], (other + expected[0][name]) / 2, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined")
+@pytest.mark.parametrize("source", ["records", "data set", "folder", "arrays"])
+def test_prediction_files_with_labels_from(place, expected, tmp_path, source):
+    predictions, labels = expected
+    scored = SPLITS["valid"] + SPLITS["test"]
+    write_predictions(tmp_path / "p.npz", {name: predictions[name] for name in scored})
+    np.savez(tmp_path / "truth.npz", **{name: labels[name] for name in scored})
+    options, scored = {
+        "records": ({}, SPLITS["test"]),
+        "data set": ({"labels": place / "corpus", "threshold": None}, SPLITS["test"]),
+        "folder": ({"labels": place / "corpus" / "labels"}, scored),
+        "arrays": ({"labels": tmp_path / "truth.npz"}, scored),
+    }[source]
+    options = {"threshold": 0.6, "predictions": (str(tmp_path / "p.npz"),), **options}
+    report = run_evaluation(settings(place, tmp_path, **options)).report
+    threshold = options["threshold"]
+    if threshold is None:
+        valid = (of_split(values, "valid") for values in expected)
+        threshold = detection.evaluate(*valid)["threshold"]
+    chosen = ([values[name] for name in scored] for values in expected)
+    assert report["scores"] == pytest.approx(detection.evaluate(*chosen, threshold), abs=1e-6)
+
+
+def test_several_prediction_files_are_averaged(tmp_path):
+    random = np.random.RandomState(1)
+    first, second = ({name: random.rand(9).astype("f") for name in "ab"} for _ in range(2))
+    write_predictions(tmp_path / "1.npz", first)
+    write_predictions(tmp_path / "2.npz", second)
+    found = read_predictions([tmp_path / "1.npz", tmp_path / "2.npz"])
+    for name in "ab":
+        np.testing.assert_allclose(found[name], (first[name] + second[name]) / 2, rtol=1e-6)
+
+
+def test_truth_once_a_second():
+    truth = np.array([False, True, False])
+    found = truth_of_frames(truth, 175, 1.0, "song")  # 2.5 s: the last second is incomplete.
+    np.testing.assert_array_equal(found, np.repeat(truth, 70)[:175])
+    longer = truth_of_frames(truth, 240, 1.0, "song")  # 3.43 s: goes on with the last entry.
+    np.testing.assert_array_equal(longer, np.r_[np.repeat(truth, 70), np.zeros(30, bool)])
+    np.testing.assert_array_equal(truth_of_frames(truth, 3, 70.0, "song"), truth)
+    for frames, rate in ((4, 70.0), (2, 70.0), (281, 1.0), (139, 1.0)):
+        with pytest.raises(InputError, match="song: the labels last"):
+            truth_of_frames(truth, frames, rate, "song")
+
+
+def test_from_the_command_line_without_any_classifier(tmp_path):
+    """Two songs at 70 predictions and one label a second, scored by hand."""
+    singing = np.r_[np.full(140, 0.1), np.full(140, 0.9)]
+    write_predictions(
+        tmp_path / "p.npz", {"a.mp3": singing, "b.ogg": 1 - singing, "c.ogg": singing}
+    )
+    np.savez(tmp_path / "t.npz", **{"a.mp3": [0, 0, 1, 1], "b.ogg": [0, 0, 1, 1]})
+    command = [sys.executable, "-m", "svdam.evaluate_classifier", "--num_charts=0"]
+    command += [f"--predictions={tmp_path / 'p.npz'}", f"--labels={tmp_path / 't.npz'}"]
+    command += ["--labels_per_second=1", "--threshold=0.5", f"--output={tmp_path / 'run'}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    # Of two equal halves the median filter takes the greater values, which makes the second song's
+    # falling edge a frame late: of 560 frames 141 and 140 are right, 140 and 139 wrong.
+    row = result.stdout.splitlines()[3].split()
+    assert row[-7:-1] == ["0.50", "0.502", "0.504", "0.500", "0.503", "0.498"]
+    assert "1 of 3 predicted songs have no labels" in result.stderr
+    assert json.loads((tmp_path / "run" / "complete.json").read_text())["error"] == pytest.approx(
+        279 / 560
+    )
+
+
+def write_bad_predictions(path, **songs):
+    np.savez(path, **{name.replace("_", "."): values for name, values in songs.items()})
+    return (str(path),)
+
+
+GOOD = np.full((207, 1), 0.5, "f")
+
+
+@pytest.mark.parametrize(
+    ("songs", "options", "message"),
+    [
+        ({"e_wav": GOOD + 1}, {}, r"bad.npz: 'e.wav' holds values that are no probability"),
+        ({"e_wav": np.full((9, 1), np.nan)}, {}, "no probability"),
+        ({"e_wav": np.zeros((9, 2))}, {}, r"'e.wav' has shape \(9, 2\)"),
+        ({"e_wav": np.zeros(9, int)}, {}, "dtype int64"),
+        ({}, {}, "bad.npz: holds no array"),
+        ({"e_wav": np.zeros(9)}, {}, "'e.wav' has 9 frames, but 207 in the records"),
+        ({"x_wav": GOOD}, {}, "has no song with labels in split 'test' to score"),
+        ({"x_wav": GOOD}, {"labels": "corpus"}, "hold no 'b .x..wav', 'c.wav', which .*valid list"),
+        ({"e_wav": GOOD}, {"labels": "corpus/labels"}, "--threshold=0.5"),
+        ({"x_wav": GOOD}, {"labels": "corpus/labels", "threshold": 0.5}, "no song with labels"),
+        ({"e_wav": GOOD}, {"labels": "none.npz", "threshold": 0.5}, "none.npz: no such file"),
+        ({"e_wav": GOOD}, {"threshold": None}, "'valid' to choose the threshold on"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*predicted songs have no labels")
+def test_refuses_prediction_files(place, tmp_path, songs, options, message):
+    paths = write_bad_predictions(tmp_path / "bad.npz", **songs)
+    options = {"threshold": 0.5, **options} if "labels" not in options else dict(options)
+    if "labels" in options:
+        options["labels"] = place / options["labels"]
+    with pytest.raises(InputError, match=message):
+        run_evaluation(settings(place, tmp_path, predictions=paths, **options))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classifier": "/none/classifier.keras"}, "--classifier: .* does not exist; make it with"),
+        ({"records": "/none"}, "--records: /none does not exist; make it with"),
+        ({"labels": "/x"}, "--labels: needs --predictions"),
+        ({"pitch_shifts": ()}, "--pitch_shifts: is empty"),
+        ({"pitch_shifts": (10,)}, "--pitch_shifts: needs --audio"),
+        ({"pitch_shifts": (-99,), "audio": "/x"}, "--pitch_shifts: found -99"),
+        ({"pitch_shifts": (5,), "audio": "/x/y"}, "/x/y/audio/.*: no such file"),
+        ({"threshold": 1.5}, "--threshold: found 1.5"),
+        ({"split": "dev"}, "--split: found 'dev'"),
+    ],
+)
+def test_refuses_settings(place, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        run_evaluation(settings(place, tmp_path, **options))
+
+
+def test_refuses_a_classifier_with_many_outputs(place, tmp_path):
+    build_svdnet(num_outputs=5).save(tmp_path / "five.keras")
+    with pytest.raises(InputError, match=r"five.keras has 5 outputs, expected 1 .* or 2"):
+        run_evaluation(settings(place, tmp_path, classifier=tmp_path / "five.keras"))
+
+
+@pytest.mark.filterwarnings("ignore:AUROC is undefined")
+def test_songs_of_one_class_have_no_auroc(place, expected, tmp_path):
+    write_predictions(tmp_path / "p.npz", {"e.wav": expected[0]["e.wav"]})
+    options = dict(predictions=(str(tmp_path / "p.npz"),), threshold=0.5)
+    evaluation = run_evaluation(settings(place, tmp_path, **options))
+    assert evaluation.report["scores"]["auroc"] is None
+    assert evaluation.table.splitlines()[-1].split()[-1] == "-"

@@ -1,0 +1,156 @@
+"""make_report on small runs: what goes into the page, and runs that do not belong together."""
+
+import numpy as np
+import pytest
+
+from svdam.core.runs import start_run
+from svdam.core.validation import InputError
+from svdam.evaluation.concept import measure_excerpts
+from svdam.stages.evaluate_classifier import EvaluationSettings
+from svdam.stages.make_report import ReportSettings, make_report, read_content
+from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
+from tests.explain.fake_runs import NUM_EXAMPLES, excerpts, write_real, write_search
+
+BEST = (0.01, 0.01, 20)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_search(folder / "grid")
+    write_real(folder / "responses", song="a <b>bold</b> song")
+    names = ("grid", "responses")
+    select_hyperparameters(
+        SelectionSettings(
+            **{name: str(folder / name) for name in names},
+            output=str(folder / "selection"),
+            num_resamples=100,
+        )
+    )
+    write_search(folder / "am_min", "min", {BEST: -6.0})
+    return folder
+
+
+def settings(runs, **options):
+    names = ("grid", "responses", "selection")
+    values = {name: str(runs / name) for name in names} | {"minimize": str(runs / "am_min")}
+    return ReportSettings(**{**values, "output": str(runs / "report"), **options})
+
+
+def test_content_comes_from_the_runs(runs):
+    content = read_content(settings(runs))
+    assert [row.num_steps for row in content.ranking] == [20, 10, 10, 20]
+    assert content.best.settings == BEST
+    # The fourth configuration of the grid is the best one.
+    np.testing.assert_array_equal(content.best.log_mels, excerpts(4))
+    np.testing.assert_array_equal(content.start.log_mels, excerpts(0))
+    assert content.maximized is content.best
+    assert content.minimized.responses.mean() < -5
+    assert content.best.history.shape == (21, NUM_EXAMPLES)
+    assert [one.mark for one in content.configurations] == ["best", "median", "", "worst"]
+    probability = 1 / (1 + np.exp(-content.start.responses.astype(float)))
+    np.testing.assert_allclose(content.start.probabilities, probability, rtol=1e-6)
+    assert (content.best.probabilities > 0.9).all()
+    assert content.highest.labels[0] == "a <b>bold</b> song, 0:27.9"  # Frame 39 * 50 at 70 Hz.
+
+
+def test_scores_are_those_of_the_explained_classifier(runs, tmp_path):
+    def with_scores_of(checksum):
+        inputs = {"classifier_sha256": checksum}
+        flags = EvaluationSettings(output=str(tmp_path / checksum), classifier="mine.keras")
+        with start_run(flags.output, "evaluate_classifier", flags, inputs) as run:
+            run.mark_complete({"error": 0.25})
+        return read_content(settings(runs, grid=grid, evaluation=flags.output)).detection
+
+    provenance = {"inputs": {"classifier_sha256": "a"}, "settings": {"classifier": "demo.keras"}}
+    grid = str(write_search(tmp_path / "grid", provenance=provenance))
+    assert with_scores_of("a") == {"error": 0.25}
+    with pytest.warns(UserWarning, match=r"another classifier \(mine.keras\) .*\(demo.keras\)"):
+        assert with_scores_of("b") is None
+
+
+def test_concept_is_measured_on_the_sets_of_figure_4(runs):
+    rows = read_content(settings(runs)).concept
+    assert len(rows) == 4 * 3
+    [row] = [r for r in rows if (r.comparison, r.measure) == ("start → maximized", "transients")]
+    assert row.mean_after == pytest.approx(measure_excerpts(excerpts(4))["transients"].mean())
+    assert row.claimed_sign == -1
+    [row] = [r for r in rows if (r.comparison, r.measure) == ("start → minimized", "transients")]
+    assert row.claimed_sign == 1
+
+
+def test_sounds_of_figures_alone_on_request(runs):
+    content = read_content(settings(runs, sounds="best"))
+    assert len(content.minimized.sounds_of) == len(content.best.sounds_of) == NUM_EXAMPLES
+    assert [len(one.sounds_of) for one in content.configurations[1:]] == [2, 0, 2]
+
+
+def test_all_examples_have_sounds(runs):
+    content = read_content(settings(runs))
+    assert {len(one.sounds_of) for one in content.configurations} == {NUM_EXAMPLES}
+
+
+def test_report_without_the_other_direction(runs):
+    content = read_content(settings(runs, minimize=None))
+    assert content.minimized is None
+    assert not any("minimized" in row.comparison for row in content.concept)
+
+
+def test_make_report(runs, monkeypatch):
+    import svdam.stages.make_report as reporting
+
+    # Griffin-Lim has tests of its own; here it would only take time.
+    asked = set()
+
+    def to_audio(log_mels, **options):
+        asked.add((options["inversion"], options["momentum"]))
+        return np.tanh(np.repeat(log_mels[..., 0], 322, axis=1))
+
+    monkeypatch.setattr(reporting, "log_mels_to_audio", to_audio)
+    page = make_report(settings(runs, inversion="nnls", momentum=0.9))
+    assert asked == {("nnls", 0.9)}
+    text = page.read_text("utf-8")
+    assert "non-negative least squares" in text and "momentum 0.9" in text
+    assert "a &lt;b&gt;bold&lt;/b&gt; song" in text
+    assert (page.parent / "figures/figure_4.pdf").stat().st_size > 1000
+    assert list((page.parent / "tensorboard").iterdir())
+    stray = page.parent / "sounds/left-over.wav"
+    stray.write_bytes(b"")
+    monkeypatch.setattr(reporting, "write_report", lambda folder, *others: folder / "index.html")
+    make_report(settings(runs, inversion="nnls", momentum=0.9))
+    assert not stray.exists()
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"direction": "max"}, "other direction.*'max', expected 'min'.*best.cfg"),
+        ({"seeds": np.arange(1, NUM_EXAMPLES + 1)}, "other seeds"),
+        ({"start_examples": excerpts(9)[..., None]}, "another generator"),
+        ({"start_responses": np.ones(NUM_EXAMPLES, np.float32)}, "another classifier"),
+        ({"response": "conv3"}, "other response"),
+    ],
+)
+def test_runs_that_do_not_belong_together(runs, tmp_path, changes, message):
+    changes = dict(changes)
+    direction = changes.pop("direction", "min")
+    write_search(tmp_path / "other", direction, {BEST: -6.0}, **changes)
+    with pytest.raises(InputError, match=f"--minimize: .*{message}"):
+        read_content(settings(runs, minimize=str(tmp_path / "other")))
+
+
+def test_run_of_another_configuration(runs, tmp_path):
+    write_search(tmp_path / "other", "min", {(0.1, 0.01, 10): -6.0})
+    with pytest.raises(InputError, match="other configurations"):
+        read_content(settings(runs, minimize=str(tmp_path / "other")))
+
+
+def test_missing_run_is_answered_with_the_command_that_makes_it(runs):
+    with pytest.raises(InputError, match=r"--minimize: .*best\.cfg --direction=min --output="):
+        read_content(settings(runs, minimize=str(runs / "missing")))
+
+
+def test_selection_of_another_grid(runs, tmp_path):
+    write_search(tmp_path / "grid", means={BEST: 3.0})
+    with pytest.raises(InputError, match=r"--selection: ranks .* run select_hyperparameters"):
+        read_content(settings(runs, grid=str(tmp_path / "grid")))
