@@ -22,7 +22,7 @@ def main() -> None:
     from svdam.core.files import checksum
     from svdam.core.runs import start_run
     from svdam.data.records import open_records
-    from svdam.models.loading import load_model, model_path
+    from svdam.models.loading import model_path
     from svdam.results.files import write_responses
     from svdam.stages.builtin_records import resolve_records
 
@@ -37,6 +37,7 @@ def main() -> None:
         "classifier_sha256": checksum(classifier),
     }
 
+    from svdam.explain.named_outputs import load_classifier
     from svdam.explain.responses import named_layers
     from svdam.stages.collect_responses import collect_responses, remove_parts
     from svdam.stages.make_report import write_responses_page
@@ -46,9 +47,8 @@ def main() -> None:
         real = collect_responses(
             functools.partial(open_records, folder),
             functools.partial(
-                load_model,
+                load_classifier,
                 str(classifier),
-                "classifier",
                 excerpt_shape,
                 settings.allow_unsafe_model,
                 named_layers(settings.response),

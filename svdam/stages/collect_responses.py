@@ -22,6 +22,7 @@ from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
+from svdam.explain.named_outputs import settings_by_card
 from svdam.explain.probabilities import driven_class
 from svdam.explain.responses import response_function
 from svdam.explain.settings import ResponseSettings
@@ -212,6 +213,7 @@ def _measurement(
     classifier: keras.Model, settings: ResponseSettings
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """From excerpts to ``responses`` and, if there are any, ``probabilities``; (batch,) float32."""
+    settings = settings_by_card(settings, classifier)
     respond = response_function(classifier, settings.response)
     driven = driven_class(classifier, settings.response, settings.output_is)
 

@@ -26,6 +26,7 @@ from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
 from svdam.explain.maximization import HISTORIES, Maximization, Maximizer, Snapshot
+from svdam.explain.named_outputs import settings_by_card
 from svdam.explain.optimizers import Adam, GradientAscent
 from svdam.explain.replicas import Replicas
 from svdam.explain.settings import SearchSettings
@@ -68,7 +69,7 @@ def search(
     engine = Maximizer(
         generator,
         classifier,
-        settings.response,
+        settings_by_card(settings, classifier).response,
         settings.direction,
         settings.prior,
         settings.keep,

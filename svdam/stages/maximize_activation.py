@@ -13,6 +13,7 @@ from svdam.core.files import checksum
 from svdam.core.runs import Run, start_run
 from svdam.core.summaries import tensorboard_command
 from svdam.core.validation import InputError
+from svdam.explain.named_outputs import settings_by_card, with_card
 from svdam.explain.probabilities import DrivenClass, driven_class
 from svdam.explain.responses import named_layers
 from svdam.explain.settings import NO_GENERATOR, SearchSettings
@@ -41,7 +42,8 @@ def explain(settings: SearchSettings) -> AMResults | None:
     strategy = make_strategy(settings.strategy)
     with strategy.scope():
         generator, classifier = _models(settings)
-    driven = driven_class(classifier, settings.response, settings.output_is)
+    told = settings_by_card(settings, classifier)
+    driven = driven_class(classifier, told.response, told.output_is)
     with _open_run(settings, inputs, strategy) as run:
         results = search(settings, generator, classifier, run, strategy)
         if results is None:
@@ -61,6 +63,7 @@ def explain(settings: SearchSettings) -> AMResults | None:
 def _with_probabilities(
     results: AMResults, classifier: keras.Model, driven: DrivenClass
 ) -> AMResults:
+    """Adds the probability of the class that was driven."""
     examples = results.examples
     found = driven.classify(classifier, examples.reshape(-1, *examples.shape[2:]))
     return dataclasses.replace(
@@ -92,7 +95,7 @@ def _models(settings: SearchSettings) -> tuple[keras.Model | None, keras.Model]:
     if settings.precision == "mixed_bfloat16":
         for model in filter(None, (generator, classifier)):
             use_mixed_bfloat16(model)
-    return generator, classifier
+    return generator, with_card(classifier, settings.classifier)
 
 
 def _require_excerpts(shape: tuple[int, ...]) -> None:

@@ -1,0 +1,134 @@
+"""Outputs by the names that the classifier's model card gives them: ``tags:guitar``.
+
+After ``tags``, or after the name of the output layer, a response may say the name of an output in
+place of its number. Names are found whatever characters they are made of, as in ``tags:no vocals``
+and ``tags:Hip-Hop``; quotes may be put around them. A number is always a number.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import keras
+
+from svdam.core.validation import InputError, quoted_list
+from svdam.explain.settings import ResponseSettings, SearchSettings
+from svdam.models.loading import load_model, model_path
+from svdam.models.probabilities import names_of_output, num_classes
+from svdam.results.model_cards import model_card_path, read_model_card
+
+TAGS = "tags"
+"""What the output is called in responses whatever its layer is named, unless a layer has it."""
+
+_Settings = TypeVar("_Settings", SearchSettings, ResponseSettings)
+_OUTPUT_IS = {
+    ("logits", "sigmoid"): "multilabel_logits",
+    ("logits", "softmax"): "logits",
+    ("probabilities", None): "probabilities",
+    ("probabilities", "sigmoid"): "probabilities",
+    ("probabilities", "softmax"): "probabilities",
+}
+
+
+def load_classifier(path: str | os.PathLike, *arguments: Any) -> keras.Model:
+    """Loads a classifier with its model card.
+
+    Args:
+        path: See `svdam.models.loading.load_model`.
+        *arguments: What `load_model` takes after the flag.
+
+    Raises:
+        InputError: If the model cannot be loaded, or its card is damaged or of another model.
+    """
+    return with_card(load_model(path, "classifier", *arguments), path)
+
+
+def with_card(classifier: keras.Model, path: str | os.PathLike) -> keras.Model:
+    """The classifier, which keeps the model card of the file that it was loaded from.
+
+    Raises:
+        InputError: If the card is damaged, of another model, or names another number of outputs.
+    """
+    path = model_path(path, "classifier")
+    card = read_model_card(path)
+    names, count = () if card is None else card.output_names, num_classes(classifier)
+    if names and len(names) != count:
+        raise InputError(
+            f"{model_card_path(path)}: output_names: holds {len(names)} names, the model has "
+            f"{count or 'another form of'} outputs"
+        )
+    classifier.model_card = card
+    return classifier
+
+
+def settings_by_card(settings: _Settings, classifier: keras.Model) -> _Settings:
+    """Fills in what the classifier's model card says, if it has one (`with_card`).
+
+    Returns:
+        Settings whose response names outputs by number, and whose ``output_is`` is that of the card
+        if it was ``auto``.
+
+    Raises:
+        InputError: If the card has no such name.
+    """
+    card = getattr(classifier, "model_card", None)
+    output_is = settings.output_is
+    if card is not None and output_is == "auto":
+        output_is = _OUTPUT_IS.get((card.outputs, card.activation), "auto")
+    names = () if card is None else card.output_names
+    response = numbered_outputs(settings.response, names, _layers(classifier), settings.classifier)
+    return dataclasses.replace(settings, response=response, output_is=output_is)
+
+
+def numbered_outputs(
+    response: str, names: Sequence[str], layers: dict[str, str], where: str
+) -> str:
+    """Replaces names of outputs by their numbers.
+
+    Args:
+        response: See `svdam.explain.responses`.
+        names: Names of the outputs, in order.
+        layers: Names that the output goes by, and what to call it instead.
+        where: The classifier's file, for messages.
+
+    Raises:
+        InputError: If a name is not among ``names``.
+    """
+
+    def numbered(match: re.Match) -> str:
+        name = match["name"].strip("'\"") if match["name"] not in names else match["name"]
+        if name.isdecimal():
+            return f"{layers[match['layer']]}:{name}"
+        if name in names:
+            return f"{layers[match['layer']]}:{names.index(name)}"
+        if names:
+            raise InputError(
+                f"--response: {where} has no output {name!r}; its outputs are "
+                f"{quoted_list(names, limit=60)}"
+            )
+        raise InputError(
+            f"--response: nothing names the outputs of {where}; write {name!r} as a number, or "
+            "give the model a card with output_names"
+        )
+
+    return _pattern(names, layers).sub(numbered, response)
+
+
+def _pattern(names: Iterable[str], layers: Iterable[str]) -> re.Pattern:
+    """A term's layer and unit; the unit is a number, a known name, or what stands there instead."""
+    known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    called = "|".join(map(re.escape, sorted(layers, key=len, reverse=True)))
+    unit = rf"\d+|{known + '|' if known else ''}'[^']*'|\"[^\"]*\"|[^\s+-][^+-]*?"
+    return re.compile(
+        rf"(?<![\w./#\[\]])(?P<layer>{called})\s*:\s*(?P<name>{unit})(?=\s*(?:[+-]|\Z))"
+    )
+
+
+def _layers(classifier: keras.Model) -> dict[str, str]:
+    """Names that the output goes by, and those that `svdam.explain.responses` knows."""
+    layers = {name: name for name in names_of_output(classifier)}
+    if TAGS not in {layer.name for layer in classifier.layers}:
+        layers[TAGS] = min(layers, default="output")
+    return layers
