@@ -24,7 +24,7 @@ def test_the_wheel_holds_every_file(tmp_path):
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("svdam/")}
     there = (ROOT / "svdam").rglob("*.*")
     expected = {str(path.relative_to(ROOT)) for path in there if "__pycache__" not in path.parts}
-    assert "svdam/report/page.html" in packed
+    assert "svdam/report/templates/page.html" in packed
     assert packed == expected
 
 

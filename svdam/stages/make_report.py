@@ -27,6 +27,7 @@ from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
 from svdam.evaluation.concept import band_centers_hz
 from svdam.evaluation.ranking import Ranking
+from svdam.report.assets import Synthesis
 from svdam.report.content import (
     ExampleSet,
     RankingRow,
@@ -35,9 +36,7 @@ from svdam.report.content import (
     SpectrogramAxes,
 )
 from svdam.report.figures import figure_4_sets
-from svdam.report.files import Synthesis
-from svdam.report.page import write_report
-from svdam.report.real_page import write_real_page
+from svdam.report.pages import write_real_page, write_report
 from svdam.results.files import (
     AMResults,
     RealResponses,

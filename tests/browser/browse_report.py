@@ -2,7 +2,7 @@
 
 import pytest
 
-from svdam.report.markup import PLOT
+from svdam.report.pages import PLOT
 from tests.browser.webdriver import is_local
 
 SPACE, TAB, ENTER, ESCAPE = "\N{SPACE}", "\ue004", "\ue007", "\ue00c"

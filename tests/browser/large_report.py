@@ -10,9 +10,9 @@ import numpy as np
 
 from svdam.core.config import FRONT_END
 from svdam.evaluation.concept import band_centers_hz
+from svdam.report.assets import Synthesis
 from svdam.report.content import ExampleSet, RankingRow, ReportContent, SpectrogramAxes
-from svdam.report.files import Synthesis
-from svdam.report.page import write_report
+from svdam.report.pages import write_report
 
 GRID = tuple(itertools.product((0.1, 0.01, 0.001), (0.1, 0.01, 0.001), (100, 500, 1000)))
 NUM_EXAMPLES = 50

@@ -165,7 +165,7 @@ def test_rankings_at_the_edges():
 def test_measures_of_equal_sets_are_told_apart_from_numbers():
     """Effects of sets without any spread are undefined: reported as such, not as NaN."""
     from svdam.report.content import ConceptRow
-    from svdam.report.markup import NO_VALUE, number
+    from svdam.report.pages import NO_VALUE, number
 
     constant = np.full((5, 115, 80), -3.0)
     measured = measure_excerpts(constant)

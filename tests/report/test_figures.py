@@ -6,7 +6,7 @@ import scipy.stats
 
 from svdam.report import charts, figures, style
 from svdam.report.content import ConceptRow, RealismRow
-from svdam.report.page import report_figures
+from svdam.report.pages import report_figures
 
 
 def outer_panels(figure):

@@ -1,4 +1,4 @@
-"""The files beside a report's page: figures, small spectrogram images, sounds."""
+"""The files next to a page: figures, small spectrogram images, sounds."""
 
 import csv
 import dataclasses
@@ -67,11 +67,13 @@ class Sound(NamedTuple):
     """What is known of a sound that was written.
 
     Attributes:
+        name: File name, below ``sounds/``.
         level: Root mean square, full scale 1.
         error_db: How far its log-mel spectrogram is from the one that it was made of, in dB; None
             where that was not measured.
     """
 
+    name: str
     level: float
     error_db: float | None = None
 
@@ -150,9 +152,10 @@ def save_sounds(
         batch = positions[start : start + batch_size]
         sounds = synthesis.to_audio(examples.log_mels[batch])
         for index, samples in zip(batch, sounds, strict=True):
-            path = folder / sound_name(examples, index)
+            name = f"{examples.key}-{index:04d}.wav"
+            level = save_wav(folder / name, samples, synthesis.sample_rate)
             error = synthesis.error_db and synthesis.error_db(examples.log_mels[index], samples)
-            found[index] = Sound(save_wav(path, samples, synthesis.sample_rate), error)
+            found[index] = Sound(name, level, error)
         advance(len(batch))
     return found
 
@@ -187,11 +190,6 @@ def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:
 def image_name(examples: ExampleSet, index: int) -> str:
     """File name of an excerpt's image."""
     return f"{examples.key}/{index:04d}.png"
-
-
-def sound_name(examples: ExampleSet, index: int) -> str:
-    """File name of an excerpt's sound."""
-    return f"{examples.key}-{index:04d}.wav"
 
 
 def save_measures(path: Path, sets: Iterable[ExampleSet]) -> None:

@@ -6,8 +6,8 @@ import soundfile
 from PIL import Image
 
 from svdam.core.validation import InputError
+from svdam.report.assets import Synthesis, save_figure, save_sounds, save_spectrogram, save_wav
 from svdam.report.charts import ranking_figure
-from svdam.report.files import Synthesis, save_figure, save_sounds, save_spectrogram, save_wav
 
 
 def test_wav_is_16_bit_mono_at_full_peak(tmp_path):
