@@ -16,6 +16,7 @@ def main() -> None:
     """Reads the flags and trains."""
     settings = settings_from_flags(ClassifierSettings)
 
+    from svdam.core.precision import resolve_precision
     from svdam.core.runs import start_run
     from svdam.core.summaries import tensorboard_command
     from svdam.data.records import open_records
@@ -25,6 +26,7 @@ def main() -> None:
 
     from svdam.training.classifier import train_classifier
 
+    settings = resolve_precision(settings)
     inputs = {"records_fingerprint": records.fingerprint}
     with start_run(settings.output, "train_classifier", settings, inputs) as run:
         summary = train_classifier(settings, records, run)

@@ -30,6 +30,7 @@ from svdam.core.commands import run_command
 from svdam.core.config import LATENT_SIZE
 from svdam.core.interruption import Interruption
 from svdam.core.npz import read_npz, write_npz
+from svdam.core.precision import BFLOAT16_CAPABILITY, resolve_precision
 from svdam.core.progress import progress
 from svdam.core.runs import start_run
 from svdam.core.settings import define_flags, settings_from_flags
@@ -249,7 +250,9 @@ def _finite(losses: dict[str, jax.Array], iteration: int) -> dict[str, float]:
 def check(path: Path) -> None:
     """One critic and one generator step, each from the given weights, clips and random numbers."""
     arrays = read_npz(path)
-    trainer = JaxTrainer(GanSettings(preset="square", batch_size=len(arrays["real"])))
+    trainer = JaxTrainer(
+        GanSettings(preset="square", batch_size=len(arrays["real"]), precision="float32")
+    )
     for model in (trainer.generator, trainer.critic):
         count = len(model.weights)
         model.set_weights([arrays[f"{model.name}/{number:03d}"] for number in range(count)])
@@ -266,9 +269,15 @@ def check(path: Path) -> None:
     write_npz(path.with_suffix(".jax.npz"), found)
 
 
+def devices_have_bfloat16() -> bool:
+    """Whether JAX runs on GPUs with instructions for bfloat16."""
+    found = [getattr(device, "compute_capability", "0") for device in jax.devices()]
+    return all(float(capability) >= BFLOAT16_CAPABILITY for capability in found)
+
+
 def main() -> None:
     """Reads the flags and trains."""
-    settings = settings_from_flags(GanSettings)
+    settings = resolve_precision(settings_from_flags(GanSettings), devices_have_bfloat16())
     records = open_records(settings.records)
     clips = numbered_clips(
         records,

@@ -131,6 +131,18 @@ def start_run(
         yield Run(folder, config, lock)
 
 
+def earlier_setting(folder: str | os.PathLike, name: str) -> Any:
+    """A setting of the run that ``folder`` holds and that would be resumed; None without one."""
+    folder = Path(folder)
+    path = folder / CONFIG_NAME
+    if not path.is_file() or not _has_results(folder):
+        return None
+    require_inside(path, folder)
+    config = read_json(path)
+    settings = config.get("settings") if isinstance(config, dict) else None
+    return settings.get(name) if isinstance(settings, dict) else None
+
+
 def open_run(folder: str | os.PathLike, command: str, flag: str, make: str | None = None) -> Run:
     """Opens a finished run for reading.
 

@@ -5,6 +5,7 @@ import re
 
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.distribution import STRATEGIES
+from svdam.core.precision import precision_setting
 from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
 from svdam.core.validation import InputError
 
@@ -12,7 +13,6 @@ PRIORS = ("paper", "released_code", "none")
 DIRECTIONS = ("max", "min")
 KEEP = ("last", "best")
 OPTIMIZERS = ("adam", "gradient_ascent")
-PRECISIONS = ("float32", "mixed_bfloat16")
 BETA_1 = 0.99
 """Of Adam, Section 3.4."""
 NO_GENERATOR = "none"
@@ -113,11 +113,7 @@ class SearchSettings(Settings):
     keep: str = setting(
         "last", "Keep what the last step reached, or the best response seen.", choices=KEEP
     )
-    precision: str = setting(
-        "float32",
-        "mixed_bfloat16 computes the networks in bfloat16: faster, responses to about 1 %.",
-        choices=PRECISIONS,
-    )
+    precision: str = precision_setting()
     max_memory: float = setting(
         4.0,
         "Memory to stay under, in GiB: decides how many latents are optimised at once.",

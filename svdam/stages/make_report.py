@@ -196,9 +196,9 @@ def _searched_sets(
 ) -> dict[str, ExampleSet | None]:
     """The sets of Figure 4's rows below the start."""
     sets: dict[str, ExampleSet | None] = {}
-    for flag, direction in (("maximize", "max"), ("minimize", "min")):
+    runs = (("maximize", settings.maximize, "max"), ("minimize", settings.minimize, "min"))
+    for flag, folder, direction in runs:
         name = f"{flag}d"
-        folder = getattr(settings, flag)
         if folder:
             flagfile = shlex.quote(str(Path(settings.selection) / "best.cfg"))
             make = (

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from svdam.core.distribution import is_chief, make_strategy
 from svdam.core.files import checksum
+from svdam.core.precision import resolve_precision
 from svdam.core.runs import Run, start_run
 from svdam.core.summaries import tensorboard_command
 from svdam.core.validation import InputError
@@ -19,7 +20,7 @@ from svdam.explain.responses import named_layers
 from svdam.explain.settings import NO_GENERATOR, SearchSettings
 from svdam.explain.starts import latents_path
 from svdam.models.loading import load_model, model_path
-from svdam.models.precision import use_mixed_bfloat16
+from svdam.models.precision import in_float32, use_mixed_bfloat16
 from svdam.models.shapes import matched_models
 from svdam.results.files import AMResults, write_results
 from svdam.stages.grid import remove_chunks, search
@@ -40,6 +41,7 @@ def explain(settings: SearchSettings) -> AMResults | None:
     """
     inputs = _checksums(settings)
     strategy = make_strategy(settings.strategy)
+    settings = resolve_precision(settings)
     with strategy.scope():
         generator, classifier = _models(settings)
     told = settings_by_card(settings, classifier)
@@ -49,7 +51,8 @@ def explain(settings: SearchSettings) -> AMResults | None:
         if results is None:
             return None
         if driven is not None:
-            results = _with_probabilities(results, classifier, driven)
+            with in_float32(classifier):
+                results = _with_probabilities(results, classifier, driven)
         write_results(run.folder, results)
         write_summaries(run.folder / SUMMARIES, results)
         run.mark_complete(

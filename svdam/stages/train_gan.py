@@ -4,6 +4,7 @@ import os
 import sys
 
 from svdam.core.distribution import is_chief, make_strategy
+from svdam.core.precision import resolve_precision
 from svdam.core.runs import start_run
 from svdam.core.summaries import tensorboard_command
 from svdam.data.records import open_records
@@ -21,6 +22,7 @@ def run_gan(settings: GanSettings) -> None:
         InputError: For whatever the user can mend.
     """
     strategy = make_strategy(settings.strategy)
+    settings = resolve_precision(settings)
 
     from svdam.training.cluster import WorkerLostError
     from svdam.training.gan import train_gan

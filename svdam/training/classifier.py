@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.interruption import Interruption
+from svdam.core.precision import machine_precision
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
@@ -26,9 +27,11 @@ from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor
 from svdam.models.loading import load_model
 from svdam.models.memory import activation_bytes, require_batch_fits
+from svdam.models.precision import in_float32, use_mixed_bfloat16
 from svdam.models.probabilities import ends_in_probabilities, probabilities_of
 from svdam.models.saving import save_model
 from svdam.training.checkpoints import Checkpoints
+from svdam.training.cpu_form import suited_form
 from svdam.training.settings import ClassifierSettings
 
 _SHOWN_EXCERPTS = 8
@@ -63,8 +66,9 @@ class ClassifierTrainer:
     """A classifier, its optimiser and one training step."""
 
     def __init__(self, settings: ClassifierSettings, classifier: keras.Model):
-        """Takes a built network; see `ClassifierSettings`."""
+        """Takes a built network, which computes in its own precision; see `ClassifierSettings`."""
         self.classifier = classifier
+        self._classify = suited_form(classifier)
         self._settings = settings
         self.optimizer = keras.optimizers.SGD(
             settings.learning_rate, momentum=settings.momentum, nesterov=True
@@ -97,7 +101,7 @@ class ClassifierTrainer:
                 tf.cast([settings.seed * len(self._dropout_seeds) + layer, number], tf.uint32)
             )
         with tf.GradientTape() as tape:
-            logits = tf.cast(self.classifier(excerpts, training=True), tf.float32)
+            logits = tf.cast(self._classify(excerpts, training=True), tf.float32)
             loss = classification_loss(logits, labels, settings.low_target, settings.high_target)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
         singing = logits[:, 0] > 0 if logits.shape[-1] == 1 else logits[:, 1] > logits[:, 0]
@@ -109,7 +113,8 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
     """Trains SVDNet, from the last checkpoint on.
 
     Writes ``classifier.keras``, the network of the epoch with the fewest wrong validation frames,
-    and ``classifier_last.keras`` into the run folder, and TensorBoard summaries.
+    and ``classifier_last.keras`` into the run folder, and TensorBoard summaries. Validation and
+    files are in float32, whatever precision the training is in.
 
     Args:
         settings: See `ClassifierSettings`.
@@ -125,6 +130,8 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
     """
     keras.utils.set_random_seed(settings.seed)
     classifier = _build_classifier(settings, records)
+    if machine_precision(settings.precision) == "mixed_bfloat16":
+        use_mixed_bfloat16(classifier)
     require_batch_fits(settings.batch_size, _ACTIVATIONS * activation_bytes(classifier))
     trainer = ClassifierTrainer(settings, classifier)
     best = _Best()
@@ -164,17 +171,19 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                     bar.set_postfix(loss=f"{window[-1]['loss']:.3f}")
                     window = []
                 if epoch_ends:
-                    scores = validation.scores(classifier)
+                    with in_float32(classifier):
+                        scores = validation.scores(classifier)
+                        if best.update(scores["error"], epoch):
+                            save_model(classifier, run.folder / "classifier.keras")
                     summaries.scalars(
                         {f"validation/{name}": value for name, value in scores.items()}, step
                     )
-                    if best.update(scores["error"], epoch):
-                        save_model(classifier, run.folder / "classifier.keras")
                 due = epoch_ends or step % settings.checkpoint_every == 0
                 if due or interruption.signal is not None:
                     checkpoints.save(step)
                 interruption.raise_if_requested()
-    save_model(classifier, run.folder / "classifier_last.keras")
+    with in_float32(classifier):
+        save_model(classifier, run.folder / "classifier_last.keras")
     return {"steps": step, "best_epoch": best.epoch, "validation_error": best.error}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.interruption import Interruption
+from svdam.core.precision import machine_precision
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.summaries import Summaries
@@ -172,7 +173,7 @@ def _build_networks(settings: GanSettings, precision: str) -> tuple[keras.Model,
 def _build_trainer(settings: GanSettings, cluster: Cluster, initial: str | None) -> GanTrainer:
     keras.utils.set_random_seed(settings.seed)
     with cluster.strategy.scope():
-        generator, critic = _build_networks(settings, settings.precision)
+        generator, critic = _build_networks(settings, machine_precision(settings.precision))
         if initial:
             take_weights(initial, generator, critic)
         return GanTrainer(settings, generator, critic)

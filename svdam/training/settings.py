@@ -4,10 +4,9 @@ import dataclasses
 
 from svdam.core.config import GENERATOR_PRESETS
 from svdam.core.distribution import STRATEGIES
+from svdam.core.precision import precision_setting
 from svdam.core.settings import Settings, setting, unsafe_model_setting
 from svdam.core.validation import InputError
-
-PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class ClassifierSettings(Settings):
         identity=False,
     )
     num_outputs: int = setting(1, "Output neurons: 1, or 2 with softmax.", minimum=1, maximum=2)
-    precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
+    precision: str = precision_setting()
     seed: int = setting(0, "Of weights, dropout, excerpts and augmentation.", minimum=0)
     checkpoint_every: int = setting(500, "Batches between checkpoints.", minimum=1, identity=False)
     keep_checkpoints: int = setting(2, "Checkpoints to keep.", minimum=1, identity=False)
@@ -86,7 +85,7 @@ class GanSettings(Settings):
     clips_per_track: int | None = setting(
         None, "Equally spaced clips of a song, instead of --clip_spacing.", minimum=1
     )
-    precision: str = setting("float32", "Of the computation.", choices=PRECISIONS)
+    precision: str = precision_setting()
     strategy: str = setting(
         "one_device",
         "Split each batch: mirrored over the GPUs of this machine, multi_worker over the "

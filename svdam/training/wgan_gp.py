@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from svdam.core.config import LATENT_SIZE
-from svdam.training.cpu_form import cpu_form
+from svdam.training.cpu_form import cpu_form, suited_form
 from svdam.training.settings import GanSettings
 
 
@@ -100,9 +100,8 @@ class GanTrainer:
         self.averaged.set_weights(generator.get_weights())
         self.strategy = tf.distribute.get_strategy()
         self._settings = settings
-        if use_cpu_form is None:
-            use_cpu_form = not tf.config.list_logical_devices("GPU")
-        form = cpu_form if use_cpu_form else lambda model: model
+        forms = {None: suited_form, True: cpu_form, False: lambda model: model}
+        form = forms[use_cpu_form]
         self._generate, self._criticise = form(generator), form(critic)
         self.generator_optimizer, self.critic_optimizer = (
             keras.optimizers.Adam(rate, beta_1=settings.beta_1, beta_2=settings.beta_2)

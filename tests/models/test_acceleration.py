@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from svdam.models.acceleration import accelerated, doubling_convolution, leaky_relu_gradient
+from svdam.models.acceleration import accelerated, doubling_convolution
 from svdam.models.classifier import build_svdnet
 from svdam.models.generator import build_generator
+from svdam.models.leaky_relu import leaky_relu_gradient
 from tests.explain.small_models import double_precision
 
 

@@ -12,6 +12,7 @@ from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 SMALL = (
     "--preset=square",
+    "--precision=float32",
     "--batch_size=2",
     "--critic_steps=2",
     "--samples_every=1000",

@@ -31,6 +31,7 @@ GRID = dict(
     prior_weights=(0.1, 0.0),
     num_steps=(4, 9),
     seeds="0-4",
+    precision="float32",
 )
 
 WAYS = {"response", "log_prior", "gradient_norm", "latent_norm"}
@@ -91,12 +92,21 @@ ONE = dict(learning_rates=(0.1,), prior_weights=(0.1,), num_steps=(2,), seeds="0
 
 @pytest.mark.parametrize("unit", [0, 1])
 @pytest.mark.parametrize("output_is", ["auto", "multilabel_logits"])
-def test_the_probability_is_that_of_the_driven_unit(models, tmp_path, unit, output_is):
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_the_probability_is_that_of_the_driven_unit(models, tmp_path, unit, output_is, precision):
+    """Exactly, whatever precision the search is in."""
     results = explain(
         SearchSettings(
-            output=str(tmp_path), response=f"logit:{unit}", output_is=output_is, **ONE, **models
+            output=str(tmp_path),
+            response=f"logit:{unit}",
+            output_is=output_is,
+            precision=precision,
+            **ONE,
+            **models,
         )
     )
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert config["settings"]["precision"] == precision
     for found, examples in (
         (results.start_probabilities, results.start_examples),
         (results.probabilities[0], results.examples[0]),

@@ -99,7 +99,7 @@ def test_export_writes_the_last_checkpoint(records, undisturbed, tmp_path):
         (tmp_path / f"gan/{name}.keras").unlink()
     settings = GanSettings(
         output=str(tmp_path / "gan"), records=str(records), preset="square", batch_size=2,
-        critic_steps=2, export=True,
+        critic_steps=2, precision="float32", export=True,
     )  # fmt: skip
     data = open_records(records)
     facts = {"records_fingerprint": data.fingerprint}
@@ -129,7 +129,8 @@ def test_networks_of_another_shape_are_refused(records, undisturbed, tmp_path):
 
 
 def run_here(records, tmp_path, classifier=None, **settings):
-    settings = {"preset": "square", "batch_size": 2, "critic_steps": 1, **settings}
+    small = {"preset": "square", "batch_size": 2, "critic_steps": 1, "precision": "float32"}
+    settings = {**small, **settings}
     settings = GanSettings(output=str(tmp_path / "gan"), records=str(records), **settings)
     with start_run(settings.output, "train_gan", settings) as run:
         return train_gan(settings, open_records(records), run, classifier)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.data.records import open_records
+from svdam.models.classifier import build_svdnet
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 from svdam.training.classifier import ClassifierTrainer, classification_loss, train_classifier
 from svdam.training.settings import ClassifierSettings
@@ -152,3 +153,30 @@ def test_a_classifier_that_ends_in_probabilities_is_not_trained_further(records_
         start_run(settings.output, "train_classifier", settings) as run,
     ):
         train_classifier(settings, records, run)
+
+
+def test_bfloat16_trains_in_bfloat16_and_writes_float32(records_folder, tmp_path):
+    records = open_records(records_folder)
+    found = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        settings = ClassifierSettings(
+            output=str(tmp_path / precision),
+            precision=precision,
+            num_epochs=1,
+            epoch_batches=3,
+            batch_size=8,
+            augment=False,
+        )
+        with start_run(settings.output, "train_classifier", settings) as run:
+            train_classifier(settings, records, run)
+        for name in ("classifier", "classifier_last"):
+            model = keras.saving.load_model(run.folder / f"{name}.keras", compile=False)
+            assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+        found[precision] = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    keras.utils.set_random_seed(settings.seed)
+    start = build_svdnet(records.mean, records.std).get_weights()
+    moved, apart = (
+        np.linalg.norm(found["float32"] - other)
+        for other in (np.concatenate([weight.ravel() for weight in start]), found["mixed_bfloat16"])
+    )
+    assert 1e-3 * moved < apart < 0.3 * moved

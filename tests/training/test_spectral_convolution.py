@@ -47,6 +47,7 @@ def test_values_and_first_and_second_derivatives(clips, kernel):
 
 @pytest.mark.parametrize("build, shape", [(build_critic, (115, 80, 1)), (build_generator, (128,))])
 def test_cpu_form_is_the_same_function_of_the_same_variables(build, shape):
+    keras.utils.set_random_seed(0)
     model = build()
     form = cpu_form(model)
     assert [id(v) for v in form.trainable_variables] == [id(v) for v in model.trainable_variables]
@@ -56,6 +57,47 @@ def test_cpu_form_is_the_same_function_of_the_same_variables(build, shape):
         np.testing.assert_allclose(form(inputs), expected, atol=1e-5 * np.abs(expected).max())
         for variable in model.trainable_variables:  # The form follows its variables.
             variable.assign(0.9 * variable + 0.01)
+
+
+def small_classifier():
+    """A user's: activations, groups and dilation within layers, and one model inside another."""
+    inputs = inner = keras.Input((12, 10, 4))
+    for options in ({"groups": 2}, {"dilation_rate": 2}, {"strides": 2, "use_bias": False}):
+        inner = keras.layers.Conv2D(4, 3, activation="tanh", padding="same", **options)(inner)
+    inner = keras.Model(inputs, keras.layers.LeakyReLU(negative_slope=0.3)(inner))
+    outer = keras.Input((12, 10, 4))
+    x = keras.layers.Conv2DTranspose(3, 3, output_padding=0)(inner(outer))
+    x = keras.layers.Conv2D(3, 2, activation="softplus")(x)
+    return keras.Model(outer, keras.layers.Dense(1)(keras.layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cpu_form_of_a_users_model_has_its_values_and_derivatives(dtype):
+    before = keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    try:
+        keras.utils.set_random_seed(0)
+        model = small_classifier()
+        form = cpu_form(model)
+    finally:
+        keras.config.set_floatx(before)
+    assert form is not model
+    assert [id(v) for v in form.trainable_variables] == [id(v) for v in model.trainable_variables]
+    excerpts = tf.constant(np.random.RandomState(0).normal(size=(3, 12, 10, 4)), dtype)
+    found, expected = [], []
+    for network, results in ((form, found), (model, expected)):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(excerpts)
+                outputs = network(excerpts, training=True)
+                value = tf.reduce_sum(tf.sin(outputs))
+            first = inner.gradient(value, excerpts)
+            penalty = tf.reduce_sum(first**2)
+        weights = [v for v in model.trainable_variables if v.ndim > 1]
+        results.extend([outputs, first, *outer.gradient(penalty, weights)])
+    limit = 1e-4 if dtype == "float32" else 1e-10
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=limit * np.abs(other).max())
 
 
 def test_bias_gradients_in_bfloat16_are_those_of_float32():
