@@ -171,9 +171,7 @@ def compare_sets(
 
 def band_centers_hz(front_end: FrontEnd = FRONT_END) -> np.ndarray:
     """Centre frequencies of the mel filters in hertz, (num_mels,) (footnote 3)."""
-    low, high = (1127 * math.log1p(hz / 700) for hz in (front_end.min_hz, front_end.max_hz))
-    mels = np.linspace(low, high, front_end.num_mels + 2)[1:-1]
-    return 700 * np.expm1(mels / 1127)
+    return front_end.band_edges_hz()[1:-1]
 
 
 def _harmonic_share(energy: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import functools
-import wave
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,18 +48,6 @@ def save_spectrogram(path: Path, log_mel: np.ndarray, value_range: tuple[float, 
     image.putpalette(_palette())  # Turns the grey image into an indexed one.
     with atomic_path(path, sync=False) as temporary:
         image.save(temporary, optimize=True)
-
-
-def save_spectrograms(
-    folder: Path, examples: ExampleSet, common_range: tuple[float, float]
-) -> None:
-    """Writes every excerpt of a set twice: on its own scale, and on the common one."""
-    for index, log_mel in enumerate(examples.log_mels):
-        own = float(log_mel.min()), float(log_mel.max())
-        path = folder / image_name(examples, index)
-        save_spectrogram(path, log_mel, own)
-        common = path.with_name(f"{path.stem}{COMMON_SUFFIX}.png")
-        save_spectrogram(common, log_mel, common_range)
 
 
 class Sound(NamedTuple):
@@ -118,9 +105,13 @@ def save_sets(
         The sounds that were written.
     """
     for one in progress(sets, description="spectrograms", unit="set"):
-        save_spectrograms(folder / "images", one, common_range)
+        for index, log_mel in enumerate(one.log_mels):
+            path = folder / "images" / image_name(one, index)
+            save_spectrogram(path, log_mel, (log_mel.min(), log_mel.max()))
+            save_spectrogram(path.with_stem(path.stem + COMMON_SUFFIX), log_mel, common_range)
     sounds: dict[tuple[str, int], Sound] = {}
-    with progress(total=count_sounds(sets), description="sounds", unit="sound") as bar:
+    total = sum(len(one.sounds_of) for one in sets)
+    with progress(total=total, description="sounds", unit="sound") as bar:
         for one in sets:
             found = save_sounds(folder / "sounds", one, synthesis, advance=bar.update)
             sounds |= {(one.key, index): sound for index, sound in found.items()}
@@ -174,16 +165,16 @@ def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:
     Raises:
         InputError: If a sample is not finite.
     """
+    import soundfile
+
     samples = np.asarray(samples, dtype=float)
     peak = np.abs(samples).max(initial=0)
     if not np.isfinite(peak):
         raise InputError(f"{path}: the sound holds values that are not finite")
     scaled = samples / peak if peak > 0 else samples
-    with atomic_path(path, sync=False) as temporary, wave.open(str(temporary), "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(sample_rate)
-        stream.writeframes(np.round(scaled * 32767).astype("<i2").tobytes())
+    with atomic_path(path, sync=False) as temporary:
+        quantized = np.round(scaled * 32767).astype(np.int16)
+        soundfile.write(temporary, quantized, sample_rate, format="WAV")
     return float(np.sqrt(np.mean(scaled**2))) if len(scaled) else 0.0
 
 
@@ -202,11 +193,6 @@ def save_measures(path: Path, sets: Iterable[ExampleSet]) -> None:
         for one, measures in measured:
             columns = one.labels, one.responses.tolist(), *(measures[n].tolist() for n in names)
             writer.writerows([one.key, *row] for row in zip(*columns, strict=True))
-
-
-def count_sounds(sets: Iterable[ExampleSet]) -> int:
-    """How many sounds a report will write."""
-    return sum(len(one.sounds_of) for one in sets)
 
 
 @functools.cache

@@ -1,11 +1,19 @@
-"""Charts of how the settings were chosen, and of what was measured of the examples."""
+"""Charts of the search, of what was measured of its examples, and of a song's predictions."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from svdam.report.content import ConceptRow, RankingRow, RealismRow, ReportContent
+from svdam.core.config import FRONT_END, FrontEnd
+from svdam.report.content import (
+    ConceptRow,
+    RankingRow,
+    RealismRow,
+    ReportContent,
+    SpectrogramAxes,
+)
+from svdam.report.figures import draw_spectrogram
 from svdam.report.style import SET_COLORS, new_figure, printable, styled
 
 if TYPE_CHECKING:
@@ -156,3 +164,67 @@ def _spread_out(panel: "Axes", values: Sequence[float]) -> None:
         panel.set_yscale("log")
     elif sizes.max() > 20 * middle > 0:
         panel.set_yscale("symlog", linthresh=middle, linscale=0.5)
+
+
+_SHOWN_RANGE = 12.0  # Natural logarithms below the loudest cell; digital silence is far below.
+_MAX_COLUMNS = 1400  # Of a song's spectrogram; longer songs are thinned by their maxima.
+
+
+@styled
+def detection_chart(
+    prediction: np.ndarray,
+    label: np.ndarray,
+    threshold: float,
+    title: str,
+    *,
+    smoothed: np.ndarray | None = None,
+    log_mel: np.ndarray | None = None,
+    front_end: FrontEnd = FRONT_END,
+) -> np.ndarray:
+    """One song's spectrogram, prediction and ground truth in one picture.
+
+    Args:
+        prediction: (frames,) probabilities.
+        label: (frames,) bool.
+        threshold: Drawn as a line.
+        title: Name of the song and its scores.
+        smoothed: (frames,) median-filtered prediction; the prediction is then drawn paler.
+        log_mel: (frames, num_mels) spectrogram above them; None for none.
+        front_end: Front-end settings.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    rows = 1 if log_mel is None or not len(log_mel) else 2
+    figure = new_figure(12, 2 + 2 * rows)
+    figure.set_dpi(100)
+    panels = figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
+    if log_mel is not None and rows == 2:
+        stride = -(-len(log_mel) // _MAX_COLUMNS)
+        shown = np.maximum.reduceat(log_mel, np.arange(0, len(log_mel), stride), axis=0)
+        axes = SpectrogramAxes.of(front_end)
+        thinned = SpectrogramAxes(axes.frames_per_second / stride, axes.band_hz)
+        value_range = max(shown.min(), shown.max() - _SHOWN_RANGE), shown.max()
+        draw_spectrogram(panels[0], shown, thinned, value_range)
+    times_secs = np.arange(len(prediction)) / front_end.frames_per_second
+    curves = panels[-1]
+    curves.fill_between(
+        times_secs, 0, label.astype(float), step="post", color="0.85", lw=0, label="ground truth"
+    )
+    alpha = 1 if smoothed is None else 0.4
+    curves.plot(times_secs, prediction, lw=0.6, color="C0", alpha=alpha, label="prediction")
+    if smoothed is not None:
+        curves.plot(times_secs, smoothed, lw=1.2, color="C3", label="smoothed")
+    curves.axhline(threshold, ls="--", lw=0.8, color="k", label=f"threshold {threshold:.2f}")
+    curves.set_xlim(0, max(len(prediction) / front_end.frames_per_second, 1e-3))
+    curves.set_ylim(0, 1.02)
+    curves.set_ylabel("probability")
+    curves.legend(loc="upper right", ncols=4, fontsize=8)
+    panels[0].set_xlabel("")
+    curves.set_xlabel("time (s)")
+    panels[0].set_title(printable(title))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError, require_finite
 
 
@@ -20,6 +21,11 @@ class SpectrogramAxes:
 
     frames_per_second: float
     band_hz: np.ndarray
+
+    @classmethod
+    def of(cls, front_end: FrontEnd = FRONT_END) -> "SpectrogramAxes":
+        """The axes of a front end's spectrograms."""
+        return cls(front_end.frames_per_second, front_end.band_edges_hz()[1:-1])
 
     def band_of(self, hz: float | Sequence[float] | np.ndarray) -> np.ndarray:
         """Position of a frequency on the band axis, where band i is centred at i."""

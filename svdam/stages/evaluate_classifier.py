@@ -23,7 +23,7 @@ from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError, quoted_list
 from svdam.evaluation import detection
 from svdam.evaluation.table import markdown_table, plain_table
-from svdam.report.detection_chart import detection_chart
+from svdam.report.charts import detection_chart
 from svdam.results.predictions import write_predictions
 from svdam.stages.prediction_source import ClassifierOnRecords, PredictionFiles, Song
 

@@ -25,7 +25,6 @@ from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
-from svdam.evaluation.concept import band_centers_hz
 from svdam.evaluation.ranking import Ranking
 from svdam.report.assets import Synthesis
 from svdam.report.content import (
@@ -147,7 +146,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
     return ReportContent(
         response=grid.response,
         direction=grid.direction,
-        axes=SpectrogramAxes(FRONT_END.frames_per_second, band_centers_hz()),
+        axes=SpectrogramAxes.of(),
         start=start,
         configurations=configurations,
         **searched,
@@ -315,7 +314,7 @@ def write_responses_page(folder: Path, real: RealResponses) -> Path:
         real_set(real, real.lowest, "lowest"),
         real.responses,
         real.response,
-        SpectrogramAxes(FRONT_END.frames_per_second, band_centers_hz()),
+        SpectrogramAxes.of(),
         sound_synthesis(),
         real.provenance,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from svdam.core.config import FRONT_END
-from svdam.evaluation.concept import band_centers_hz
 from svdam.report.assets import Synthesis
 from svdam.report.content import ExampleSet, RankingRow, ReportContent, SpectrogramAxes
 from svdam.report.pages import write_report
@@ -45,7 +44,7 @@ def large_content() -> ReportContent:
     return ReportContent(
         response="logit",
         direction="max",
-        axes=SpectrogramAxes(FRONT_END.frames_per_second, band_centers_hz()),
+        axes=SpectrogramAxes.of(),
         start=_examples(rng, "start", "before the search", 0.0, mark="start"),
         configurations=configurations,
         maximized=configurations[0],
