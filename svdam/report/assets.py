@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COMMON_SUFFIX = "-common"
-"""Ends the name of an image that is drawn on the common scale."""
+"""Suffix of the name of an image on the common scale."""
 
 
 def save_figure(figure: "Figure", folder: Path, name: str) -> None:
-    """Writes a figure as PNG (150 dots an inch) and PDF."""
+    """Writes a figure as PNG (150 dots per inch) and PDF."""
     formats: dict[str, dict[str, Any]] = {".png": {"dpi": 150}, ".pdf": {}}
     for suffix, options in formats.items():
         with atomic_path(folder / f"{name}{suffix}", sync=False) as path:
@@ -33,12 +33,12 @@ def save_figure(figure: "Figure", folder: Path, name: str) -> None:
 
 
 def save_spectrogram(path: Path, log_mel: np.ndarray, value_range: tuple[float, float]) -> None:
-    """Writes a log-mel spectrogram as a bare image, one pixel a cell, low frequencies below.
+    """Writes a log-mel spectrogram as a bare image, one pixel per cell, low bands below.
 
     Args:
         path: The PNG file.
         log_mel: (frames, bands).
-        value_range: Values of the darkest blue and red; what lies beyond takes the same colours.
+        value_range: Values of the darkest blue and red; values beyond them get the same colours.
     """
     from PIL import Image
 
@@ -51,13 +51,13 @@ def save_spectrogram(path: Path, log_mel: np.ndarray, value_range: tuple[float, 
 
 
 class Sound(NamedTuple):
-    """What is known of a sound that was written.
+    """A sound that was written.
 
     Attributes:
         name: File name, below ``sounds/``.
-        level: Root mean square, full scale 1.
-        error_db: How far its log-mel spectrogram is from the one that it was made of, in dB; None
-            where that was not measured.
+        level: Root mean square, with full scale 1.
+        error_db: Difference between its log-mel spectrogram and the one that it was made from, in
+            dB; None where that was not measured.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Sound(NamedTuple):
 
 
 Sounds = Mapping[tuple[str, int], Sound]
-"""The sounds of a page, by the set's key and the position."""
+"""The sounds of a page, by the key of the set and the position in it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +74,11 @@ class Synthesis:
     """How the sounds of a page are made.
 
     Attributes:
-        to_audio: From (batch, frames, bands) log-mel to (batch, samples).
-        sample_rate: In hertz.
-        error_db: From (frames, bands) log-mel and (samples,) to the error of the round trip in dB;
+        to_audio: Maps (batch, frames, bands) log-mel to (batch, samples) audio.
+        sample_rate: Sample rate in hertz.
+        error_db: Maps (frames, bands) log-mel and (samples,) audio to the round-trip error in dB;
             None to leave it out.
-        description: In words, for the page.
+        description: The same for people, for the page.
     """
 
     to_audio: Callable[[np.ndarray], np.ndarray]
@@ -96,8 +96,8 @@ def save_sets(
     """Writes the images and sounds of all sets of a page, below ``images/`` and ``sounds/``.
 
     Args:
-        folder: The page's.
-        sets: What to write.
+        folder: Folder of the page.
+        sets: Sets to write.
         common_range: Log-mel values of the darkest blue and red of the common scale.
         synthesis: How sounds are made.
 
@@ -128,14 +128,14 @@ def save_sounds(
     """Writes the sounds of a set.
 
     Args:
-        folder: Where to.
+        folder: Folder to write to.
         examples: The set; ``sounds_of`` says which excerpts get a sound.
         synthesis: How sounds are made.
-        batch_size: How many to make at a time.
+        batch_size: Number of sounds to make at a time.
         advance: Called with the number of sounds after each batch.
 
     Returns:
-        Each sound, by position in the set.
+        The sounds, by their position in the set.
     """
     found = {}
     positions = list(examples.sounds_of)
@@ -157,10 +157,10 @@ def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:
     Args:
         path: The file.
         samples: (samples,) of any scale.
-        sample_rate: In hertz.
+        sample_rate: Sample rate in hertz.
 
     Returns:
-        Root mean square of what was written, full scale 1.
+        Root mean square of the samples written, with full scale 1.
 
     Raises:
         InputError: If a sample is not finite.
@@ -170,7 +170,7 @@ def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:
     samples = np.asarray(samples, dtype=float)
     peak = np.abs(samples).max(initial=0)
     if not np.isfinite(peak):
-        raise InputError(f"{path}: the sound holds values that are not finite")
+        raise InputError(f"{path}: the sound has values that are not finite")
     scaled = samples / peak if peak > 0 else samples
     with atomic_path(path, sync=False) as temporary:
         quantized = np.round(scaled * 32767).astype(np.int16)
@@ -184,7 +184,7 @@ def image_name(examples: ExampleSet, index: int) -> str:
 
 
 def save_measures(path: Path, sets: Iterable[ExampleSet]) -> None:
-    """Writes the measures of Section 4.2 as a table: a row for each measured example."""
+    """Writes the measures of Section 4.2 as a CSV table with one row per measured example."""
     measured = [(one, one.measures) for one in sets if one.measures is not None]
     names = list(dict.fromkeys(name for _, measures in measured for name in measures))
     with atomic_write(path) as stream:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @styled
 def curves_figure(content: ReportContent) -> "Figure":
-    """Responses over the steps of the search for the best, median and worst setting."""
+    """Responses at each step of the optimization under the best, median and worst configuration."""
     sets = [(one, one.history) for one in content.marked() if one.history is not None]
     figure = new_figure(1 + 2.9 * max(len(sets), 1), 3.2)
     panels = figure.subplots(1, max(len(sets), 1), squeeze=False)[0]
@@ -37,7 +37,7 @@ def curves_figure(content: ReportContent) -> "Figure":
         panel.plot(steps, history[:, :100], color=color, alpha=0.22, lw=0.7)
         panel.plot(steps, np.median(history, axis=1), color=color, lw=2.2, label="median example")
         panel.set_title(f"{one.mark}, {one.title}", fontsize=9)
-        panel.set_xlabel("step of the search")
+        panel.set_xlabel("optimization step")
     panels[0].set_ylabel(f"response ({printable(content.response)})")
     if sets:
         panels[0].legend(frameon=False, fontsize=8, loc="best")
@@ -63,7 +63,7 @@ def ranking_figure(ranking: Sequence[RankingRow], confidence: float = 0.95) -> "
     panel.set_yticks(range(1, len(ranking) + 1), names, fontsize=8)
     panel.set_ylim(len(ranking) + 0.7, 0.3)
     panel.set_xscale("log")
-    panel.set_xlabel(f"distance to the real responses, eq. 3 (line: {confidence:.0%} interval)")
+    panel.set_xlabel(f"distance to the real responses, eq. 3 (lines: {confidence:.0%} intervals)")
     panel.set_ylabel("configuration")
     panel.grid(axis="x", color="#d9dde3", lw=0.6)
     return figure
@@ -74,14 +74,14 @@ VERDICT_COLORS = {
     "reverse": "#c43c35",
     "unclear": "#7a8594",
     "": "#20262e",
-    "cannot be told": "#7a8594",
+    "undefined": "#7a8594",
 }
 """Colours of `ConceptRow.verdict`."""
 
 
 @styled
 def concept_figure(concept: Sequence[ConceptRow]) -> "Figure":
-    """Effect sizes of Section 4.2's three measures, with intervals."""
+    """Effect sizes of the three measures of Section 4.2, with intervals."""
     measures = list(dict.fromkeys(row.measure for row in concept))
     comparisons = list(dict.fromkeys(row.comparison for row in concept))
     figure = new_figure(2.4 + 2.5 * len(measures), 1.5 + 0.42 * len(comparisons))
@@ -111,12 +111,12 @@ def concept_figure(concept: Sequence[ConceptRow]) -> "Figure":
         panel.grid(axis="x", color="#e3e6eb", lw=0.6)
     panels[0].set_yticks(range(len(comparisons)), comparisons)
     panels[0].set_ylim(len(comparisons) - 0.4, -0.6)
-    panels[0].set_ylabel("compared sets")
+    panels[0].set_ylabel("comparison")
     return figure
 
 
 REALISM_MEASURES = {
-    "critic_score": "critic's score (higher: more real)",
+    "critic_score": "critic's score (higher is more realistic)",
     "nearest_distance": "distance to the nearest real excerpt",
 }
 """Measures of `RealismRow`, in words."""
@@ -124,13 +124,13 @@ REALISM_MEASURES = {
 
 @styled
 def realism_figure(realism: Sequence[RealismRow]) -> "Figure":
-    """Each measure of realism over the distance of eq. 3, a point for each configuration."""
+    """Each measure of realism against the distance of eq. 3, one point per configuration."""
     measures = [
         name for name in REALISM_MEASURES if any(getattr(row, name) is not None for row in realism)
     ]
     figure = new_figure(0.6 + 4.0 * len(measures), 3.5)
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
-    # What is marked is drawn last: many configurations may lie on one spot.
+    # Marked configurations are drawn last, on top: many may lie in the same place.
     ordered = sorted(realism, key=lambda row: bool(row.mark))
     for panel, measure in zip(panels, measures, strict=True):
         _spread_out(panel, [getattr(row, measure) for row in realism])
@@ -157,7 +157,7 @@ def _legend_of_each_once(panel: "Axes") -> None:
 
 
 def _spread_out(panel: "Axes", values: Sequence[float]) -> None:
-    """A logarithmic axis (on both sides of 0, if need be) where values would lie on one line."""
+    """Makes the axis logarithmic (on both sides of 0) where most values would coincide."""
     sizes = np.abs(values)
     middle = float(np.median(sizes))
     if np.min(values) > 0 and sizes.max() > 20 * middle:
@@ -167,7 +167,7 @@ def _spread_out(panel: "Axes", values: Sequence[float]) -> None:
 
 
 _SHOWN_RANGE = 12.0  # Natural logarithms below the loudest cell; digital silence is far below.
-_MAX_COLUMNS = 1400  # Of a song's spectrogram; longer songs are thinned by their maxima.
+_MAX_COLUMNS = 1400  # Of a song's spectrogram; longer songs show the maximum of several frames.
 
 
 @styled

@@ -130,7 +130,7 @@ class ConceptRow:
     def verdict(self) -> str:
         """Whether the measurement bears out what the paper observed."""
         if not np.isfinite(self.effect_size):
-            return "cannot be told"
+            return "undefined"
         if not self.claimed_sign:
             return ""
         if self.effect_low * self.claimed_sign > 0 and self.effect_high * self.claimed_sign > 0:

@@ -1,7 +1,7 @@
-"""Figures 2, 3 and 4 of the paper, drawn from a report's content.
+"""Figures 2, 3 and 4 of the paper, drawn from the content of a report.
 
-Every function returns a matplotlib figure that belongs to no window and no global state. Colours
-are the paper's: red is high, blue is low energy; low frequencies are at the bottom.
+Every function returns a matplotlib figure that belongs to no window and no global state. As in the
+paper, red is high and blue is low energy, and low frequencies are at the bottom.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def draw_spectrogram(
     """Draws one log-mel spectrogram with its axes in seconds and hertz.
 
     Args:
-        panel: Where to draw.
+        panel: Panel to draw on.
         log_mel: (frames, bands).
         axes: What the axes mean.
         value_range: Values of the darkest blue and red; the excerpt's own extremes by default, as
@@ -64,13 +64,13 @@ def spectrogram_grid(
     columns: Sequence[str],
     value_range: tuple[float, float] | None = None,
 ) -> "Figure":
-    """Rows of spectrograms with a name for each row and column and a response for each panel.
+    """Rows of spectrograms, with a name for each row and column and a response above each panel.
 
     Args:
         rows: (name, log-mels (frames, bands), responses) of each row.
         axes: What the axes mean.
         columns: Names of the columns.
-        value_range: As `draw_spectrogram`.
+        value_range: As in `draw_spectrogram`.
 
     Returns:
         The figure.
@@ -97,15 +97,15 @@ def spectrogram_grid(
 
 @styled
 def density_figure(content: ReportContent) -> "Figure":
-    """Figure 2 with measured instead of hypothetical sets: densities of responses."""
+    """Figure 2, with measured instead of hypothetical responses: their densities."""
     figure = new_figure(8.4, 4.0)
     panel = figure.subplots()
     named = [("real", "all real excerpts", content.real_responses)]
-    named.append(("start", "generated, before the search", content.start.responses))
+    named.append(("start", "examples before optimization", content.start.responses))
     word = "highest" if content.direction == "max" else "lowest"
     compared = content.compared_responses
     named.append(("compared", f"the {len(compared)} {word} real excerpts", compared))
-    named += [(one.mark, f"generated, {one.mark}", one.responses) for one in content.marked()]
+    named += [(one.mark, f"examples, {one.mark}", one.responses) for one in content.marked()]
     near = [values for mark, _, values in named if mark != "worst" and mark != "median"]
     low, high = min(map(np.min, near)), max(map(np.max, near))
     margin = 0.15 * max(high - low, 1e-6)
@@ -140,7 +140,7 @@ def density_figure(content: ReportContent) -> "Figure":
 
 
 def _mark_every_response(panel: "Axes", sets: Sequence[tuple[str, np.ndarray]], top: float) -> None:
-    """A line of marks for each set below the densities, a mark for each excerpt."""
+    """Draws a row of marks below the densities for each set, with one mark for each excerpt."""
     ticks = [tick for tick in panel.get_yticks() if 0 <= tick <= top]
     for line, (mark, values) in enumerate(sets, 1):
         panel.plot(
@@ -156,7 +156,7 @@ def _mark_every_response(panel: "Axes", sets: Sequence[tuple[str, np.ndarray]], 
 def real_density_figure(
     responses: np.ndarray, highest: np.ndarray, lowest: np.ndarray, response: str
 ) -> "Figure":
-    """Density of all real responses, with marks where the most extreme ones lie."""
+    """Density of all real responses, with a mark for each of the most extreme ones."""
     figure = new_figure(8.4, 3.2)
     panel = figure.subplots()
     everything = np.concatenate([responses, highest, lowest])
@@ -184,7 +184,7 @@ def kernel_density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
     Args:
         values: (N,) samples.
-        grid: (points,) where to evaluate.
+        grid: (points,) values at which to evaluate it.
 
     Returns:
         (points,) densities.
@@ -198,10 +198,10 @@ def kernel_density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return scipy.stats.gaussian_kde(values)(grid)
 
 
-def settings_figure(
+def configurations_figure(
     content: ReportContent, value_range: tuple[float, float] | None = None
 ) -> "Figure":
-    """Figure 3: two latents before the search and under the best, median and worst setting."""
+    """Figure 3: two latents at the start and under the best, median and worst configuration."""
     marked = content.marked()
     rows = []
     for index in range(min(2, len(content.start))):
@@ -220,7 +220,7 @@ def settings_figure(
 def concept_examples_figure(
     content: ReportContent, value_range: tuple[float, float] | None = None
 ) -> "Figure":
-    """Figure 4: four latents before the search, maximized and minimized."""
+    """Figure 4: four latents at the start, maximized and minimized."""
     count = min(4, len(content.start))
     rows = [
         (name, one.log_mels[:count], one.responses[:count]) for name, one in figure_4_sets(content)

@@ -1,7 +1,8 @@
-"""Pages and what lies next to them: figures, images and sounds.
+"""Pages, and the figures, images and sounds next to them.
 
-A folder opens from disk with no network: style, script and icons are in the page. The HTML is in
-``templates/``, all text is escaped there; this module prepares what they show.
+A page opens from disk without a network: style, script and icons are in it. The HTML is in
+``templates/``, where all text is escaped; this module prepares what they show. A new page is a
+template that extends ``page.html`` and is put together from ``macros.html``.
 """
 
 import dataclasses
@@ -46,7 +47,7 @@ def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> 
     """Writes a report.
 
     Args:
-        folder: Where to; made if it is missing.
+        folder: Folder to write to; created if it is missing.
         content: What to show.
         synthesis: How sounds are made.
 
@@ -64,11 +65,11 @@ def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> 
 
 
 def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
-    """Every figure of a report with its file name, one after the other to spare memory."""
+    """Every figure of a report with its file name, one at a time to save memory."""
     common = realistic_range(content.highest, content.lowest)
     yield "figure_2", figures.density_figure(content)
-    yield "figure_3", figures.settings_figure(content)
-    yield f"figure_3{COMMON_SUFFIX}", figures.settings_figure(content, common)
+    yield "figure_3", figures.configurations_figure(content)
+    yield f"figure_3{COMMON_SUFFIX}", figures.configurations_figure(content, common)
     yield "figure_4", figures.concept_examples_figure(content)
     yield f"figure_4{COMMON_SUFFIX}", figures.concept_examples_figure(content, common)
     yield "curves", charts.curves_figure(content)
@@ -85,7 +86,7 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
     Args:
         content: What to show.
         sounds: Every sound that was written; others get no button.
-        how_made: How the sounds were made, in words.
+        how_made: How the sounds were made, for people.
     """
     view = functools.partial(excerpts, axes=content.axes, sounds=sounds)
     searched = [one for one in (content.maximized, content.minimized) if one is not None]
@@ -133,12 +134,12 @@ def write_real_page(
     """Writes the page of real excerpts: what a neuron responds to most, and least, in a data set.
 
     Args:
-        folder: Where to.
+        folder: Folder to write to.
         highest: The excerpts with the highest responses, the highest first.
         lowest: Those with the lowest, the lowest first.
         responses: (M,) responses of all excerpts.
-        response: Its name, as ``logit``.
-        axes: Of the spectrograms.
+        response: Name of the response, e.g. ``logit``.
+        axes: Axes of the spectrograms.
         synthesis: How sounds are made.
         provenance: JSON-ready facts about how the responses were made.
 
@@ -172,9 +173,9 @@ class Excerpt:
         index: Its position in the set.
         label: What it is: a seed, or a song and a time.
         image: Address of its spectrogram, from the page.
-        sound: None where none was written.
+        sound: Its sound, or None where none was written.
         response, probability, log_prior: As in `ExampleSet`, of this excerpt; or None.
-        energy_hz: Frequencies in hertz below which lie 10 and 90 % of its energy.
+        energy_hz: Frequencies in hertz below which 10% and 90% of its energy lie.
     """
 
     index: int
@@ -216,7 +217,7 @@ def _energy_hz(log_mel: np.ndarray, axes: SpectrogramAxes) -> tuple[float, float
 
 
 def _card_numbers(one: ExampleSet, before: Excerpt, after: Excerpt) -> dict[str, str]:
-    """What the script sorts and filters a card by."""
+    """Numbers by which the script sorts and filters a card."""
     numbers = {
         "response": f"{after.response:.5g}",
         "gain": f"{after.response - before.response:.5g}",
@@ -229,7 +230,7 @@ def _card_numbers(one: ExampleSet, before: Excerpt, after: Excerpt) -> dict[str,
 
 
 HYPER_PARAMETERS = {"rate": "learning rate", "weight": "prior weight λ", "steps": "steps"}
-"""Titles of the filters, in the order of `ExampleSet.settings`."""
+"""Titles of the filters of the cards, in the order of `ExampleSet.settings`."""
 
 
 def _choices(sets: Sequence[ExampleSet]) -> list[tuple[str, str, list[str]]]:
@@ -242,7 +243,7 @@ def _choices(sets: Sequence[ExampleSet]) -> list[tuple[str, str, list[str]]]:
 
 
 def _correlations(content: ReportContent) -> list[tuple[str, str]]:
-    """Each rank correlation in words, and what it is if the two agree."""
+    """Each rank correlation in words, and its sign if the two agree."""
     expected = {"critic_score": "negative", "nearest_distance": "positive"}
     return [
         (f"{charts.REALISM_MEASURES[name]}: {f'{value:+.2f}'.replace('-', MINUS)}", expected[name])
@@ -251,7 +252,7 @@ def _correlations(content: ReportContent) -> list[tuple[str, str]]:
 
 
 def _errors_db(sounds: Sounds, sets: Iterable[ExampleSet]) -> list[float]:
-    """Errors of the round trip of all sounds of some sets, as far as they were measured."""
+    """Round-trip errors of all sounds of some sets, where they were measured."""
     keys = {one.key for one in sets}
     return [
         sound.error_db
@@ -261,7 +262,7 @@ def _errors_db(sounds: Sounds, sets: Iterable[ExampleSet]) -> list[float]:
 
 
 def axes_ticks(axes: SpectrogramAxes, frames: int) -> dict[str, list[tuple[float, str]]]:
-    """Ticks of the small spectrograms: where, as a share of the axis, and what they say."""
+    """Ticks of the small spectrograms: position as a share of the axis, and label."""
     seconds, bands = frames / axes.frames_per_second, len(axes.band_hz)
     names = {hz: f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in axes.hz_ticks()}
     half_seconds = range(int(seconds / 0.5) + 1)
@@ -272,7 +273,7 @@ def axes_ticks(axes: SpectrogramAxes, frames: int) -> dict[str, list[tuple[float
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number for people, with a real minus sign; a dash for None and NaN."""
+    """A number for people, with a proper minus sign; a dash for None and NaN."""
     if value is None or value != value:
         return NO_VALUE
     if value in (float("inf"), float("-inf")):
@@ -283,8 +284,8 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share as whole percents."""
-    return NO_VALUE if value is None or value != value else f"{100 * value:.0f} %"
+    """A share in whole per cent."""
+    return NO_VALUE if value is None or value != value else f"{100 * value:.0f}%"
 
 
 def render(template: str, axes: SpectrogramAxes, frames: int, sounds: Sounds, **view: Any) -> str:
@@ -292,9 +293,9 @@ def render(template: str, axes: SpectrogramAxes, frames: int, sounds: Sounds, **
 
     Args:
         template: File name in ``templates/``; it extends ``page.html``.
-        axes: Of the page's spectrograms.
-        frames: Their length.
-        sounds: Every sound of the page; equal loudness turns all down to the quietest.
+        axes: Axes of the page's spectrograms.
+        frames: Length of the spectrograms.
+        sounds: Every sound of the page; *equal loudness* turns them down to the quietest.
         **view: What the template shows.
     """
     audible = [sound.level for sound in sounds.values() if sound.level > 0]

@@ -33,7 +33,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def styled(draw: Callable) -> Callable:
-    """Draws in our style, whatever the caller's matplotlib settings are."""
+    """Decorator: draws in our style, whatever the caller's matplotlib settings are."""
 
     @functools.wraps(draw)
     def styled(*args, **kwargs):
@@ -48,7 +48,7 @@ def styled(draw: Callable) -> Callable:
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure of so many inches that belongs to no window."""
+    """A figure, with its size in inches, that belongs to no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -58,10 +58,10 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def printable(text: str) -> str:
-    """Text as matplotlib can draw it without warnings, and without taking ``$`` for mathematics.
+    """Text that matplotlib draws without warnings and without treating ``$`` as mathematics.
 
-    A character that the font lacks (as Chinese in matplotlib's own) becomes a box; the page itself
-    shows all text as it is.
+    A character that the font lacks (e.g. Chinese in matplotlib's default) becomes a box; the page
+    itself shows all text as it is.
     """
     characters = _drawable_characters()
     return "".join(c if ord(c) in characters else "□" for c in text).replace("$", r"\$")

@@ -173,7 +173,7 @@ def test_measures_of_equal_sets_are_told_apart_from_numbers():
         for value in (row.effect_size, row.effect_low, row.effect_high):
             assert np.isfinite(value) or number(value) == NO_VALUE
     undefined = ConceptRow("a → b", "x", "dB", 1, 1, np.nan, np.nan, np.nan, 1)
-    assert undefined.verdict == "cannot be told"
+    assert undefined.verdict == "undefined"
 
 
 def test_densities_of_constant_and_single_responses():

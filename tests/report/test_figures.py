@@ -43,7 +43,7 @@ def test_figure_4_is_start_maximized_minimized_by_four_latents(content):
 
 
 def test_figure_3_has_two_latents_under_best_median_worst(content):
-    figure = figures.settings_figure(content)
+    figure = figures.configurations_figure(content)
     drawn = [panel.images[0].get_array() for panel in figure.axes]
     sets = [content.start, *content.configurations]
     expected = [one.log_mels[i].T for i in range(2) for one in sets]
