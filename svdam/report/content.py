@@ -15,8 +15,8 @@ class SpectrogramAxes:
     """What the axes of every spectrogram mean.
 
     Attributes:
-        frames_per_second: Frames a second.
-        band_hz: (bands,) centre frequency of each band in hertz, rising.
+        frames_per_second: Frame rate in hertz.
+        band_hz: (bands,) centre frequencies of the bands in hertz, in rising order.
     """
 
     frames_per_second: float
@@ -42,18 +42,18 @@ class ExampleSet:
     """N excerpts that belong together: one configuration's examples, or real recordings.
 
     Attributes:
-        key: Short name that is safe in a file name, as ``rank01``.
-        title: For people.
+        key: Short name that is safe in a file name, e.g. ``rank001``.
+        title: Name for people.
         log_mels: (N, frames, bands) log-mel spectrograms.
         responses: (N,).
-        labels: What each is: a seed, or a song and a time.
+        labels: What each excerpt is: a seed, or a song and a time.
         probabilities: (N,) in [0, 1], or None where the response gives none.
         log_priors: (N,) log p(z), or None.
         settings: (learning rate, prior weight, steps), or None.
         mark: ``best``, ``median``, ``worst``, ``minimized`` ... or "".
-        history: (steps + 1, N) responses over the steps, or None.
+        history: (steps + 1, N) responses at each step, or None.
         sounds_of: Positions of the excerpts that get a sound.
-        measures: (N,) values of each measure of Section 4.2 by its name, or None.
+        measures: (N,) values of each measure of Section 4.2, by its name, or None.
     """
 
     key: str
@@ -108,12 +108,12 @@ class ConceptRow:
     """One measure of Section 4.2 in one comparison of two sets.
 
     Attributes:
-        comparison: As ``start → maximized``.
-        measure: As ``harmonic energy``.
-        unit: Of the means.
+        comparison: Names of the two sets, e.g. ``start → maximized``.
+        measure: Name of the measure, e.g. ``harmonic energy``.
+        unit: Unit of the means.
         mean_before, mean_after: Means of the two sets.
         effect_size, effect_low, effect_high: Hedges' g and its interval.
-        claimed_sign: +1 or -1 where Section 4.2 says so, else 0.
+        claimed_sign: Sign of the effect according to Section 4.2; 0 where it makes no claim.
     """
 
     comparison: str
@@ -145,10 +145,10 @@ class RealismRow:
     """Measures of one configuration that do not use the response; None where not measured.
 
     Attributes:
-        name: Of the row: the configuration's rank, or ``real``.
+        name: Rank of the configuration, or ``real``.
         mark: ``best``, ``median``, ``worst`` or "".
         distance: Eq. 3; None for the real excerpts.
-        critic_score: Mean score of the GAN's critic.
+        critic_score: Mean score given by the GAN's critic.
         nearest_distance: Mean distance to the nearest real excerpt.
     """
 
@@ -164,27 +164,27 @@ class ReportContent:
     """Everything a report shows.
 
     Attributes:
-        response: Name of the response, as ``logit``.
-        direction: Of the grid: ``max`` or ``min``.
-        axes: Of every spectrogram.
-        start: The generator's output before the search.
+        response: Name of the response, e.g. ``logit``.
+        direction: Direction of the grid: ``max`` or ``min``.
+        axes: Axes of every spectrogram.
+        start: The generator's output before optimization.
         configurations: One set for each row of ``ranking``, in its order.
         maximized, minimized: Examples of the best configuration in both directions, from the same
-            latents as ``start``; None where there was no such run. The one that repeats the best
+            latents as ``start``; None where there was no such run. The set that repeats the best
             configuration has its key.
         highest, lowest: The most extreme real excerpts, the most extreme first.
         real_responses: (M,) responses of all real excerpts.
         compared_responses: (K,) the real responses that the ranking compares with.
         ranking: The best first.
-        warnings: What a reader should know about the ranking.
+        warnings: Reservations about the ranking, one sentence each.
         concept: Measures of Section 4.2.
-        realism: Measures of realism of each configuration, then of real excerpts; or empty.
+        realism: Measures of realism of each configuration, then of the real excerpts; or empty.
         correlations: Rank correlation of each measure of realism with the distance, by its name
             in `RealismRow`.
         detection: Table 3 of the explained classifier: precision, recall ..., or None.
-        concept_name: What the neuron stands for, as ``singing voice``.
+        concept_name: What the neuron stands for, e.g. ``singing voice``.
         provenance: JSON-ready facts about how all this was made.
-        measured_by: The critic, and the layer, that measured realism, by the name in `RealismRow`.
+        measured_by: The critic and the layer that measured realism, by the name in `RealismRow`.
         distance_layer: Layer whose units the ranking compares; "" where it compares ``response``.
     """
 
@@ -216,20 +216,20 @@ class ReportContent:
         return self.configurations[0]
 
     def marked(self) -> list[ExampleSet]:
-        """The best, median and worst configuration, as far as they are different ones."""
+        """The best, median and worst configuration, as far as they differ."""
         return [one for one in self.configurations if one.mark in ("best", "median", "worst")]
 
     def all_sets(self) -> list[ExampleSet]:
-        """Every set whose files a report writes, one for each key."""
+        """Every set whose files a report writes, once per key."""
         searched = [one for one in (self.maximized, self.minimized) if one is not None]
         sets = [self.start, *self.configurations, *searched, self.highest, self.lowest]
         return list({one.key: one for one in sets}.values())
 
 
 def realistic_range(*real: ExampleSet) -> tuple[float, float]:
-    """Log-mel values that get the darkest blue and red on the common scale.
+    """Log-mel values of the darkest blue and red on the common scale.
 
-    The range of the real excerpts, so that what leaves it is seen to be unreal.
+    This is the range of the real excerpts, so that values that are not realistic stand out.
     """
     values = np.concatenate([one.log_mels.ravel() for one in real])
     low, high = np.percentile(values, [1, 99.9])
