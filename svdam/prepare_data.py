@@ -4,6 +4,7 @@
     python -m svdam.prepare_data --dataset=jamendo --data_dir=datasets/jamendo
     python -m svdam.prepare_data --dataset=fma --data_dir=datasets/fma --fma_all_train
     python -m svdam.prepare_data --dataset=folder --data_dir=~/music
+    python -m svdam.prepare_data --dataset=stems --data_dir=~/stems --remix=3
 
 Songs that cannot be used are reported and skipped. Running again takes over what is there and
 recomputes only what is missing, changed or damaged.

@@ -14,7 +14,7 @@ from svdam.core.validation import InputError, is_number, one_line
 from svdam.data.shards import CHECKSUM_SUFFIX, ShardPlan
 from svdam.data.songs import DTYPES
 from svdam.data.statistics import no_frames
-from svdam.datasets.sources import SPLITS, SkippedSong
+from svdam.datasets.sources import SPLITS, Mix, SkippedSong
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1
@@ -121,6 +121,8 @@ def _require_sizes(manifest: dict[str, Any]) -> None:
             and (not song["has_labels"] or labels + frames <= end)
         ):
             raise ValueError(f"song {str(song['id'])[:100]!r}")
+        if "mix" in song:
+            Mix.from_json(song["mix"])
     if manifest["counts"] != _counts(manifest["songs"]):
         raise ValueError("counts that are not those of its songs")
     for song in manifest["skipped"]:
@@ -130,6 +132,7 @@ def _require_sizes(manifest: dict[str, Any]) -> None:
 def _song_entry(plan: ShardPlan, record: Any, start: int, song_id: str) -> dict[str, Any]:
     features = record.features
     moved = start - record.start
+    mix = {"mix": json.loads(features["mix"])} if "mix" in features else {}
     return {
         "id": song_id,
         "split": plan.split,
@@ -143,6 +146,7 @@ def _song_entry(plan: ShardPlan, record: Any, start: int, song_id: str) -> dict[
         "labels_offset": record.places["labels"][0] + moved,
         "labels_crc32": features["labels_crc32"],
         "fingerprint": features["fingerprint"].decode(),
+        **mix,
     }
 
 

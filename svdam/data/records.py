@@ -27,6 +27,7 @@ from svdam.data.manifest import MANIFEST_NAME, manifest_checksum, require_sound
 from svdam.data.shards import stored_crc32
 from svdam.data.song_copies import copies_for
 from svdam.data.songs import DTYPES
+from svdam.datasets.sources import Mix
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class SongEntry:
         labels_offset: Where its labels start in the shard.
         labels_crc32: zlib's checksum of the labels' bytes.
         fingerprint: Hash of all that the record was made from.
+        mix: How it was mixed from ``source`` and other files; None if it was not.
     """
 
     id: str
@@ -60,6 +62,7 @@ class SongEntry:
     labels_offset: int
     labels_crc32: int
     fingerprint: str
+    mix: Mix | None = None
 
 
 class Records:
@@ -77,7 +80,10 @@ class Records:
         self.front_end = FrontEnd(**manifest["front_end"])
         self._root = str(manifest.get("storage") or folder)
         self._dtype = np.dtype(DTYPES[manifest["dtype"]])
-        self._songs = [SongEntry(**song) for song in manifest["songs"]]
+        self._songs = [
+            SongEntry(**{**song, "mix": Mix.from_json(song["mix"]) if "mix" in song else None})
+            for song in manifest["songs"]
+        ]
         self._verified: set[str] = set()
         self._copies = copies_for(self._root, self._frame_bytes)
 

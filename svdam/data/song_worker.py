@@ -8,10 +8,11 @@ A worker is started as a fresh interpreter: forking a process with TensorFlow's 
 can hang the child.
 """
 
+import base64
 import contextlib
-import dataclasses
 import json
 import os
+import pickle
 import queue
 import select
 import signal
@@ -61,7 +62,7 @@ class SongWorker:
             self._start()
         self._forget_messages()
         limit_secs = self._limit_secs(task)
-        self._process.stdin.write(json.dumps(dataclasses.asdict(task)).encode() + b"\n")
+        self._process.stdin.write(base64.b64encode(pickle.dumps(task)) + b"\n")
         try:
             self._process.stdin.flush()
             answer = self._answer(limit_secs)
@@ -116,10 +117,12 @@ class SongWorker:
 
     def _limit_secs(self, task: SongTask) -> float:
         limit_secs = self._timeout_secs
-        with contextlib.suppress(InputError):
-            limit_secs += storage.size_and_time(task.audio)[0] / 1e6 * _SECS_PER_MEGABYTE
+        for file in (task.audio, *task.others):
+            with contextlib.suppress(InputError):
+                limit_secs += storage.size_and_time(file)[0] / 1e6 * _SECS_PER_MEGABYTE
         remote = any(
-            storage.is_remote(path or "") for path in (task.audio, task.labels, task.piece)
+            storage.is_remote(path or "")
+            for path in (task.audio, *task.others, task.labels, task.piece)
         )
         return limit_secs + (_REMOTE_SECS if remote else 0)
 
@@ -227,7 +230,7 @@ def _serve(decoder: str) -> None:
         load_tensorflow_io("--decoder=tfio")
     answers.write(b"ready\n")
     for line in sys.stdin.buffer:
-        answers.write(json.dumps(_result(SongTask(**json.loads(line)))).encode() + b"\n")
+        answers.write(json.dumps(_result(pickle.loads(base64.b64decode(line)))).encode() + b"\n")
 
 
 def _result(task: SongTask) -> dict[str, Any]:

@@ -6,10 +6,11 @@ A record is a ``tf.train.Example`` with these features, in this order:
 format         int     `RECORD_FORMAT`
 id, source     text    name of the song; audio file relative to the data set's folder
 fingerprint    text    hash of all that the record depends on, see `song_fingerprint`
-audio_sha256   text    hash of the audio file
+audio_sha256   text    hash of the audio file; of several, separated by blanks
 duration       float   seconds
 num_frames     int     frames of the log-mel spectrogram
 dtype          text    ``float32`` or ``float16``, little-endian
+mix            text    JSON list: the `Mix` of a song that was mixed; only of such songs
 mean, squares  bytes   `BandStatistics` of the song, (mels,) float64
 crc32          int     zlib's checksum of the bytes of log_mel
 labels_crc32   int     the same of labels
@@ -37,9 +38,11 @@ from svdam.core import storage
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, write_record
 from svdam.core.validation import InputError
+from svdam.data.mixing import load_mix
 from svdam.data.statistics import BandStatistics, band_statistics, no_frames
 from svdam.data.tfrecord import MAX_EXAMPLE_BYTES, EncodedExample, encode_example
-from svdam.datasets.labels import frame_labels, parse_labels
+from svdam.datasets.labels import frame_labels, parse_labels, shifted
+from svdam.datasets.sources import Mix
 
 RECORD_FORMAT = 1
 DTYPES = {"float32": "<f4", "float16": "<f2"}
@@ -62,6 +65,8 @@ class SongTask:
         dtype: ``float32`` or ``float16``.
         piece: Where the record goes, as a file of its own.
         decoder: One of `DECODERS`.
+        mix: How the song is mixed from its audio file and others, or None.
+        others: Paths or URLs of the others.
     """
 
     id: str
@@ -71,6 +76,8 @@ class SongTask:
     dtype: str
     piece: str
     decoder: str = DECODERS[0]
+    mix: Mix | None = None
+    others: tuple[str, ...] = ()
 
 
 def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExample:
@@ -83,10 +90,18 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
     if task.labels:
         labels_content = storage.read_bytes(task.labels)
         segments = parse_labels(labels_content, task.labels)
-    with storage.local_copy(task.audio) as path:
-        audio_sha256 = file_sha256(str(path))
-        with _named(task.audio, path):
-            sound = _analyse(_decoded(path, task.decoder), task, front_end)
+    with contextlib.ExitStack() as copies:
+        files = (task.audio, *task.others)
+        paths = [copies.enter_context(storage.local_copy(file)) for file in files]
+        audio_sha256 = " ".join(file_sha256(str(path)) for path in paths)
+        with _named(dict(zip(paths, files, strict=True))):
+            if task.mix:
+                song = load_mix(paths, task.mix, front_end.sample_rate)
+                segments = song.sung if segments is None else shifted(segments, -song.start_secs)
+                blocks = iter([song.samples])
+            else:
+                blocks = _decoded(paths[0], task.decoder)
+            sound = _analyse(blocks, task, front_end)
     num_frames = sound.statistics.num_frames
     duration_secs = sound.num_samples / front_end.sample_rate
     if num_frames < front_end.excerpt_frames:
@@ -107,6 +122,7 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
             "duration": duration_secs,
             "num_frames": num_frames,
             "dtype": task.dtype,
+            **({"mix": json.dumps(task.mix)} if task.mix else {}),
             "mean": sound.statistics.mean.astype("<f8").tobytes(),
             "squares": sound.statistics.squares.astype("<f8").tobytes(),
             "crc32": sound.crc32,
@@ -119,17 +135,22 @@ def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExam
 
 
 @contextlib.contextmanager
-def _named(audio: str, path: Path) -> Iterator[None]:
-    """Lets errors and warnings about the local copy of a song name the song."""
+def _named(files: dict[Path, str]) -> Iterator[None]:
+    """Lets errors and warnings about local copies of files name the files."""
+
+    def renamed(message: str) -> str:
+        for path, file in files.items():
+            message = message.replace(str(path), file)
+        return message
+
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield
     except InputError as error:
-        raise InputError(str(error).replace(str(path), audio)) from error
+        raise InputError(renamed(str(error))) from error
     for warning in caught:
-        message = str(warning.message).replace(str(path), audio)
-        warnings.warn(message, warning.category, stacklevel=4)
+        warnings.warn(renamed(str(warning.message)), warning.category, stacklevel=4)
 
 
 class _Sound(NamedTuple):
@@ -188,6 +209,8 @@ def song_fingerprint(
     """Hash of everything that a song's record is made from, but its name."""
     labels = None if labels_content is None else hashlib.sha256(labels_content).hexdigest()
     facts = [RECORD_FORMAT, front_end.to_dict(), task.dtype, audio_sha256, labels]
+    if task.mix:
+        facts.append(task.mix)
     if task.decoder != DECODERS[0]:
         facts.append(task.decoder)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from svdam.audio.decoding import load_audio
 from svdam.audio.log_mel import magnitude_spectrogram
 from svdam.core import storage
 from svdam.core.config import FrontEnd
@@ -28,8 +27,8 @@ from svdam.core.validation import InputError
 from svdam.corpus.cache import rendered_corpus
 from svdam.corpus.demo_corpus import CorpusSettings
 from svdam.data.augmentation import SPLINE_ORDER, log_mel_of, spline_coefficients
+from svdam.data.mixing import load_song
 from svdam.data.records import Records, SongEntry
-from svdam.datasets.sources import find_by_any_form
 
 _VERSION = 1
 _BLOCK_FRAMES = 4096
@@ -103,16 +102,15 @@ def open_spectra(
 
 def _write_coefficients(path: Path, records: Records, song: SongEntry, root: str) -> None:
     """Computes a song's coefficients, block by block to bound the memory."""
-    source = find_by_any_form(root, song.source)
-    if source is None:
-        raise InputError(
-            f"{storage.join(root, song.source)}: no such file; augmentation computes spectra from "
-            "the audio that the records were made from: name its folder by --audio, or give "
-            "--noaugment"
-        )
     front_end = records.front_end
-    with storage.local_copy(source) as local:
-        samples = load_audio(local, front_end.sample_rate)
+    source = storage.join(root, song.source)
+    try:
+        samples = load_song(song, root, front_end.sample_rate)
+    except InputError as error:
+        raise InputError(
+            f"{error}; augmentation computes spectra from it: name its folder by --audio, or give "
+            "--noaugment"
+        ) from error
     if front_end.num_frames(len(samples)) != song.num_frames:
         raise _other_recording(source, song)
     log_mel = records.log_mel(song)

@@ -69,7 +69,7 @@ def list_folder(
     names, stems = contents.without_stems(names)
     warnings += [stems] if stems else []
     if split_by == "auto":
-        split_by = "folders" if _are_in_folders_of_splits(names) else "ratios"
+        split_by = "folders" if are_in_folders_of_splits(names) else "ratios"
     songs, skipped = [], []
     for name in names:
         if split_by == "ratios":
@@ -131,7 +131,8 @@ def _by_lists(data_dir: str, split_lists: str) -> SourceListing:
     return dataclasses.replace(listing, warnings=[unused] if unused else [])
 
 
-def _are_in_folders_of_splits(names: list[str]) -> bool:
+def are_in_folders_of_splits(names: list[str]) -> bool:
+    """Whether paths start with the names of splits, so that those are their splits."""
     folders = {name.split("/")[0] for name in names if "/" in name}
     return "train" in folders or (bool(folders) and folders <= set(SPLITS))
 

@@ -101,6 +101,11 @@ def frame_labels(
     return labels
 
 
+def shifted(segments: Sequence[Segment], secs: float) -> list[Segment]:
+    """Segments at times that are ``secs`` later, also before 0."""
+    return [Segment(start + secs, end + secs, sung) for start, end, sung in segments]
+
+
 def _decode(content: bytes, name: str) -> str:
     try:
         text = decoded_text(content)

@@ -5,10 +5,11 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from svdam.core import storage
 from svdam.core.files import decoded_text
-from svdam.core.validation import InputError, quoted_list
+from svdam.core.validation import InputError, is_number, quoted_list
 
 SPLITS = ("train", "valid", "test")
 AUDIO_SUFFIXES = (
@@ -22,6 +23,39 @@ FOREIGN_SUFFIXES = (
 )
 
 
+class Mix(NamedTuple):
+    """How a song is mixed from several files while it is prepared; see `svdam.data.mixing`.
+
+    Attributes:
+        others: The files that are mixed with the song's own, relative to the data set's folder.
+        level_db: Level of the song's own file, the voice, over the others, its backing, in dB; None
+            for a song without a voice, all of whose files are backing.
+        loudness_db: RMS of the song in dB relative to full scale.
+        position: Which part of the longer of voice and backing is taken, from 0 (its start) to 1
+            (its end).
+    """
+
+    others: tuple[str, ...]
+    level_db: float | None
+    loudness_db: float
+    position: float = 0.0
+
+    @classmethod
+    def from_json(cls, values: list[Any]) -> "Mix":
+        """Takes back what ``json.dumps`` made of a mix.
+
+        Raises:
+            ValueError: If it is not one.
+        """
+        others, level_db, *rest = values
+        if not all(isinstance(other, str) for other in others) or not (
+            level_db is None or is_number(level_db)
+        ):
+            raise ValueError(f"mix {values!r}")
+        loudness_db, position = map(float, rest)
+        return cls(tuple(others), level_db, loudness_db, position)
+
+
 @dataclasses.dataclass(frozen=True)
 class SourceSong:
     """A song as its data set lists it.
@@ -32,6 +66,8 @@ class SourceSong:
         audio: Path or URL of the audio file.
         source: Audio file relative to the data set's folder, for the records.
         labels: Path or URL of the label file; None for songs without labels.
+        mix: How the song is mixed from its audio file and others; None if it is not.
+        others: Paths or URLs of the other files.
     """
 
     id: str
@@ -39,6 +75,8 @@ class SourceSong:
     audio: str
     source: str
     labels: str | None = None
+    mix: Mix | None = None
+    others: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +143,12 @@ def find_by_any_form(folder: str, name: str) -> str | None:
     return None
 
 
+def find_list(folder: str, split: str) -> str | None:
+    """Path of the list of a split, ``train`` or ``train.txt``, if there is one."""
+    paths = (storage.join(folder, split + suffix) for suffix in ("", ".txt"))
+    return next((path for path in paths if storage.exists(path)), None)
+
+
 def read_list(path: str) -> list[tuple[int, str]]:
     """Reads a list of files, one a line: (line number, name), blank lines left out.
 
@@ -140,13 +184,12 @@ def songs_of_lists(
     seen: dict[str, tuple[str, str]] = {}
     found_lists = []
     for split in SPLITS:
-        path = storage.join(lists_folder, split)
-        if not storage.exists(path):
-            path += ".txt"
-        if not storage.exists(path):
+        path = find_list(lists_folder, split)
+        if path is None:
             if split in required:
+                missing = storage.join(lists_folder, split)
                 raise InputError(
-                    f"{path[:-4]}: no such list; expected one audio file per line (it may be empty)"
+                    f"{missing}: no such list; expected one audio file per line (it may be empty)"
                 )
             continue
         found_lists.append(path)

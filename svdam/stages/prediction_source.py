@@ -126,8 +126,8 @@ class ClassifierOnRecords:
 
     def _shifted_log_mels(self, song: SongEntry) -> Iterator[np.ndarray]:
         """Yields the song's spectrogram at each pitch shift."""
-        from svdam.audio.decoding import load_audio
         from svdam.audio.pitch_shift import pitch_shifted_log_mel
+        from svdam.data.mixing import load_song
 
         log_mel = self._records.log_mel(song)
         samples = None
@@ -135,14 +135,13 @@ class ClassifierOnRecords:
             if not percent:
                 yield log_mel
                 continue
-            path = Path(str(self._audio), song.source)
             if samples is None:
-                samples = load_audio(path, self._records.front_end.sample_rate)
+                samples = load_song(song, str(self._audio), self._records.front_end.sample_rate)
             shifted = pitch_shifted_log_mel(samples, percent, self._records.front_end)
             if len(shifted) != len(log_mel):
                 raise InputError(
-                    f"--audio: {path} has {len(shifted)} frames, the records {len(log_mel)}: it is "
-                    "another recording"
+                    f"--audio: {song.source} has {len(shifted)} frames, the records "
+                    f"{len(log_mel)}: it is another recording"
                 )
             yield shifted
 

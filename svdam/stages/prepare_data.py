@@ -26,19 +26,21 @@ from svdam.core.settings import Settings, setting
 from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError, quoted_list
 from svdam.data import shards
+from svdam.data.audio_checksums import AudioChecksums
 from svdam.data.manifest import MANIFEST_NAME, build_manifest
 from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.shards import UNFINISHED, FinishedRecord
-from svdam.data.songs import DECODERS, DTYPES, SongTask, file_sha256, song_fingerprint
+from svdam.data.songs import DECODERS, DTYPES, SongTask, song_fingerprint
 from svdam.datasets.fma import FMA_SPLITS, SUBSETS, list_fma
 from svdam.datasets.folder import SPLIT_METHODS, check_ratios, list_folder
 from svdam.datasets.jamendo import list_jamendo
 from svdam.datasets.sources import SPLITS, SkippedSong, SourceListing, SourceSong, plain_text
+from svdam.datasets.stems import MixSettings, list_stems
 
 if TYPE_CHECKING:
     from svdam.corpus.demo_corpus import CorpusSettings
 
-DATASETS = ("builtin", "jamendo", "fma", "folder")
+DATASETS = ("builtin", "jamendo", "fma", "folder", "stems")
 _AUDIO_CHECKSUMS = "audio_checksums.json"
 
 
@@ -77,15 +79,29 @@ class PrepareSettings(Settings):
         False, "fma: put all tracks into the split 'train', for a GAN that uses them all."
     )
     split_by: str = setting(
-        "auto", "folder: how songs are assigned to splits.", choices=SPLIT_METHODS
+        "auto", "folder, stems: how songs are assigned to splits.", choices=SPLIT_METHODS
     )
     split_lists: str | None = setting(
-        None, "folder: folder with the lists train, valid, test.", path=True, identity=False
+        None, "folder, stems: folder with the lists train, valid, test.", path=True, identity=False
     )
     split_ratios: tuple[float, ...] = setting(
-        (0.8, 0.1, 0.1), "folder: shares of train, valid and test.", minimum=0
+        (0.8, 0.1, 0.1), "folder, stems: shares of train, valid and test.", minimum=0
     )
-    split_seed: int = setting(0, "folder: names the assignment by ratios.")
+    split_seed: int = setting(0, "folder, stems: seed of the assignment by ratios.")
+    positive_stem: str = setting("voice", "stems: name of the stem that is sung.")
+    backing_stem: tuple[str, ...] = setting(
+        ("backing",), "stems: names of the stems that add up to the backing."
+    )
+    remix: int = setting(
+        0, "stems: further mixes of each voice, with other backings of its split.", minimum=0
+    )
+    level_db: tuple[float, ...] = setting(
+        (-6.0, 9.0), "stems: lowest and highest level of the voice over the backing, in dB."
+    )
+    loudness_db: tuple[float, ...] = setting(
+        (-26.0, -12.0), "stems: lowest and highest RMS of a song, in dB relative to full scale."
+    )
+    mix_seed: int = setting(0, "stems: seed of levels, loudnesses and backings.")
     num_workers: int = setting(
         0,
         "Decoding processes (of each Beam worker); 0: one a processor.",
@@ -110,12 +126,18 @@ class PrepareSettings(Settings):
         if self.dataset == "builtin" and self.data_dir:
             raise InputError("--data_dir: --dataset=builtin has none; name the kind of data set")
         for field in dataclasses.fields(self):
-            kind = field.metadata["help"].split(":")[0]
-            foreign = kind in DATASETS and kind != self.dataset
+            kinds = field.metadata["help"].split(":")[0].split(", ")
+            foreign = set(kinds) <= set(DATASETS) and self.dataset not in kinds
             if foreign and getattr(self, field.name) != field.default:
-                raise InputError(f"--{field.name}: is for --dataset={kind}, not {self.dataset}")
-        if self.dataset == "folder":
+                expected = " or ".join(kinds)
+                raise InputError(f"--{field.name}: is for --dataset={expected}, not {self.dataset}")
+        if self.dataset in ("folder", "stems"):
             check_ratios(self.split_ratios)
+        for name in ("level_db", "loudness_db"):
+            limits = getattr(self, name)
+            if len(limits) != 2 or limits[0] > limits[1]:
+                found = ",".join(f"{limit:g}" for limit in limits)
+                raise InputError(f"--{name}: found {found}, expected the lowest and the highest")
         if self.split_by == "lists" and not self.split_lists:
             raise InputError("--split_lists: is not given, --split_by=lists needs it")
         if self.split_lists and self.split_by not in ("auto", "lists"):
@@ -132,6 +154,18 @@ class PrepareSettings(Settings):
         from svdam.corpus.demo_corpus import CorpusSettings  # Takes half a second to load.
 
         return CorpusSettings(self.num_songs, self.song_secs, self.corpus_seed)
+
+    @property
+    def mixing(self) -> MixSettings:
+        """How stems become songs."""
+        return MixSettings(
+            self.positive_stem.lower(),
+            tuple(stem.lower() for stem in self.backing_stem),
+            self.remix,
+            self.level_db,
+            self.loudness_db,
+            self.mix_seed,
+        )
 
     @property
     def engine(self) -> Engine:
@@ -217,6 +251,15 @@ def list_songs(settings: PrepareSettings) -> SourceListing:
             settings.split_ratios,
             settings.split_seed,
         )
+    if settings.dataset == "stems":
+        return list_stems(
+            settings.data_dir,
+            settings.mixing,
+            settings.split_by,
+            settings.split_lists,
+            settings.split_ratios,
+            settings.split_seed,
+        )
     from svdam.corpus.cache import rendered_corpus
 
     return list_jamendo(str(rendered_corpus(settings.corpus)))
@@ -227,10 +270,12 @@ def _make_records(
 ) -> tuple[dict[str, FinishedRecord], list[SkippedSong]]:
     """Finds or makes the record of each song."""
     shards.set_aside_shards(root)
-    checksums = _AudioChecksums(run_folder / _AUDIO_CHECKSUMS)
+    checksums = AudioChecksums(run_folder / _AUDIO_CHECKSUMS)
     records = _finished_records(listing, root, settings, checksums)
     songs = {song.id: song for song in listing.songs if song.id not in records}
-    tasks = [_task(song, root, settings) for song in songs.values()]
+    # Mixes with the same backing follow each other: it is decoded once.
+    in_order = sorted(songs.values(), key=lambda song: song.others)
+    tasks = [_task(song, root, settings) for song in in_order]
     shards.remove_attempts(songs, root)
     run_songs(tasks, root, settings.engine)
     made, reasons = shards.read_attempts(songs, root)
@@ -247,7 +292,7 @@ def _make_records(
 
 
 def _finished_records(
-    listing: SourceListing, root: str, settings: PrepareSettings, checksums: "_AudioChecksums"
+    listing: SourceListing, root: str, settings: PrepareSettings, checksums: AudioChecksums
 ) -> dict[str, FinishedRecord]:
     """Records of earlier runs that still belong to their songs and are intact."""
     found, damaged = shards.find_records(root)
@@ -258,7 +303,7 @@ def _finished_records(
         """The song's record, if it has one of these settings and this audio."""
         try:
             labels = storage.read_bytes(song.labels) if song.labels else None
-            audio = checksums.of(song.audio)
+            audio = " ".join(checksums.of(file) for file in (song.audio, *song.others))
         except InputError:
             return None  # The worker will say what is wrong.
         fingerprint = song_fingerprint(audio, labels, _task(song, root, settings), FRONT_END)
@@ -280,42 +325,18 @@ def _finished_records(
     return {song.id: record for song, record in zip(known, checked, strict=True) if record}
 
 
-class _AudioChecksums:
-    """SHA-256 of audio files, remembered by path, size and time of the last change."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        try:
-            self._known = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
-
-    def of(self, audio: str) -> str:
-        """The checksum of an audio file, read only if it has changed."""
-        facts = list(storage.size_and_time(audio))
-        known = self._known.get(plain_text(audio))
-        if not known or known[:2] != facts:
-            known = self._known[plain_text(audio)] = [*facts, file_sha256(audio)]
-        return known[2]
-
-    def save(self, songs: list[SourceSong], records: dict[str, FinishedRecord]) -> None:
-        """Writes the checksums of the songs that have records."""
-
-        def facts(song: SourceSong) -> list[Any] | None:
-            with contextlib.suppress(InputError):  # A web server need not tell the size.
-                checksum = records[song.id].text("audio_sha256")
-                return [*storage.size_and_time(song.audio), checksum]
-            return None
-
-        present = [song for song in songs if song.id in records]
-        found = zip(present, storage.in_threads(facts, present), strict=True)
-        write_json(self._path, {plain_text(song.audio): known for song, known in found if known})
-
-
 def _task(song: SourceSong, root: str, settings: PrepareSettings) -> SongTask:
     piece = storage.join(root, UNFINISHED, shards.piece_name(song.id) + shards.SHARD_SUFFIX)
     return SongTask(
-        song.id, song.audio, song.source, song.labels, settings.dtype, piece, settings.decoder
+        song.id,
+        song.audio,
+        song.source,
+        song.labels,
+        settings.dtype,
+        piece,
+        settings.decoder,
+        song.mix,
+        song.others,
     )
 
 

@@ -55,7 +55,7 @@ def test_computed_once(records, cache, monkeypatch):
     def fail(*_):
         raise AssertionError("audio was read again")
 
-    monkeypatch.setattr(spectra_module, "load_audio", fail)
+    monkeypatch.setattr(spectra_module, "load_song", fail)
     open_spectra(records)
     damaged = next(cache.glob("*.npy"))
     damaged.write_bytes(damaged.read_bytes()[:1000])
