@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from svdam.report.assets import Synthesis
+from svdam.report.assets import Sound, Synthesis
 from svdam.report.pages import number, render, render_page, write_real_page, write_report
 
 VOID = {"meta", "link", "img", "input", "br", "rect", "path", "use"}
@@ -121,6 +121,22 @@ def test_a_song_that_is_called_like_a_script_is_shown_not_run(report):
     assert len(page.all("script")) == 1
     assert any('<script>alert(1)</script> & "friends"' in piece for piece in page.text)
     assert any("<really>" in piece for piece in page.text)
+
+
+def test_no_name_can_add_an_element(content):
+    evil = "<x-evil a=\"'>"
+    for name in ("response", "concept_name", "distance_layer"):
+        setattr(content, name, evil)
+    content.warnings, content.measured_by = [evil], {"critic_score": evil}
+    content.provenance = {evil: evil}
+    content.concept[0] = dataclasses.replace(content.concept[0], comparison=evil, measure=evil)
+    for one in content.all_sets():
+        one.title, one.labels = evil, [evil] * len(one)
+    sounds = {(one.key, 0): Sound("a.wav", 0.1) for one in content.all_sets()}
+    page = Page(render_page(content, sounds, evil))
+    assert not [tag for tag, attrs in page.elements if "evil" in tag or "a" in attrs]
+    shown = " ".join(page.text) + " ".join(str(attrs) for _, attrs in page.elements)
+    assert shown.count("x-evil") > 50
 
 
 def test_images_carry_text_and_are_lazy(report):
