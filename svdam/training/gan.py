@@ -18,6 +18,7 @@ from svdam.data.prefetch import Prefetched
 from svdam.data.records import Records
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
+from svdam.models.light_gan import build_light_critic, build_light_generator
 from svdam.models.loading import take_weights
 from svdam.models.memory import activation_bytes, require_batch_fits
 from svdam.models.saving import save_model
@@ -25,7 +26,8 @@ from svdam.training.best_networks import BestNetworks
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cluster import Cluster
 from svdam.training.gan_watching import GanWatcher
-from svdam.training.settings import GanSettings
+from svdam.training.logistic_gan import LogisticTrainer
+from svdam.training.settings import LIGHT, GanSettings
 from svdam.training.wgan_gp import GanTrainer
 
 _ACTIVATIONS = 6  # Memory of an iteration, in those of a forward pass of both networks; measured.
@@ -61,7 +63,8 @@ def train_gan(
     """
     cluster = Cluster(strategy)
     cluster.require_equal_shares(settings.batch_size)
-    trainer = _build_trainer(settings, cluster, settings.initial if run is not None else None)
+    initial = settings.initial if run is not None else None
+    trainer = _build_trainer(settings, records, cluster, initial)
     networks = activation_bytes(trainer.generator) + activation_bytes(trainer.critic)
     require_batch_fits(settings.batch_size, _ACTIVATIONS * networks)
     if run is None:
@@ -73,26 +76,28 @@ def train_gan(
     if settings.export:
         if not iteration:
             raise InputError(f"--export: {run.folder} holds no checkpoint yet; train first")
-        export(trainer, settings, run.folder)
+        export(trainer, settings, records, run.folder)
         return {"iterations": iteration, **checkpoints.results}
     with Interruption() as interruption, Summaries(run.folder) as summaries:
         watcher = GanWatcher(settings, records, trainer.averaged, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)
-        best = BestNetworks(run.folder / "best", lambda place: export(trainer, settings, place))
+        best = BestNetworks(
+            run.folder / "best", lambda place: export(trainer, settings, records, place)
+        )
         metrics = _train(
             settings, records, trainer, cluster, interruption, checkpoints, watcher, best
         )
-    export(trainer, settings, run.folder)
+    export(trainer, settings, records, run.folder)
     return metrics
 
 
-def export(trainer: GanTrainer, settings: GanSettings, folder: Path) -> None:
+def export(trainer: GanTrainer, settings: GanSettings, records: Records, folder: Path) -> None:
     """Writes both networks as float32 ``.keras`` files, whatever precision they were trained in.
 
     The generator's weights are the moving average.
     """
-    generator, critic = _build_networks(settings, "float32")
+    generator, critic = _build_networks(settings, records, "float32")
     for model, trained in ((generator, trainer.averaged), (critic, trainer.critic)):
         model.set_weights(trained.get_weights())
         save_model(model, folder / f"{model.name}.keras")
@@ -161,21 +166,31 @@ def _checkpoints(folder: Path, settings: GanSettings, trainer: GanTrainer) -> Ch
     )
 
 
-def _build_networks(settings: GanSettings, precision: str) -> tuple[keras.Model, keras.Model]:
+def _build_networks(
+    settings: GanSettings, records: Records, precision: str
+) -> tuple[keras.Model, keras.Model]:
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(precision)
     try:
+        if settings.preset == LIGHT:
+            statistics = records.mean, records.std
+            return build_light_generator(*statistics), build_light_critic(*statistics)
         return build_generator(settings.preset), build_critic()
     finally:
         keras.mixed_precision.set_dtype_policy(before)
 
 
-def _build_trainer(settings: GanSettings, cluster: Cluster, initial: str | None) -> GanTrainer:
+def _build_trainer(
+    settings: GanSettings, records: Records, cluster: Cluster, initial: str | None
+) -> GanTrainer:
     keras.utils.set_random_seed(settings.seed)
     with cluster.strategy.scope():
-        generator, critic = _build_networks(settings, machine_precision(settings.precision))
+        precision = machine_precision(settings.precision)
+        generator, critic = _build_networks(settings, records, precision)
         if initial:
             take_weights(initial, generator, critic)
+        if settings.objective == "logistic":
+            return LogisticTrainer(settings, generator, critic, records.std)
         return GanTrainer(settings, generator, critic)
 
 

@@ -8,6 +8,9 @@ from svdam.core.precision import precision_setting
 from svdam.core.settings import Settings, setting, unsafe_model_setting
 from svdam.core.validation import InputError
 
+LIGHT = "light"
+OBJECTIVES = ("wgan_gp", "logistic")
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierSettings(Settings):
@@ -70,7 +73,7 @@ class GanSettings(Settings):
     )
     beta_1: float = setting(0.5, "Adam's beta 1.", minimum=0, maximum=0.9999)
     beta_2: float = setting(0.9, "Adam's beta 2.", minimum=0, maximum=0.99999)
-    gradient_penalty: float = setting(10.0, "Weight of the gradient penalty.", minimum=0)
+    gradient_penalty: float = setting(10.0, "wgan_gp: weight of the gradient penalty.", minimum=0)
     ema_momentum: float = setting(
         0.0,
         "Of the moving average of the generator's weights, which is what is shown, scored and "
@@ -78,7 +81,22 @@ class GanSettings(Settings):
         minimum=0,
         maximum=0.99999,
     )
-    preset: str = setting("paper", "Generator: kernels of Table 1.", choices=GENERATOR_PRESETS)
+    preset: str = setting(
+        "paper",
+        "Networks: Tables 1 and 2, with the generator's kernels as printed (paper) or other ones; "
+        "or light ones, which cost a fraction.",
+        choices=(*GENERATOR_PRESETS, LIGHT),
+    )
+    objective: str = setting(
+        "wgan_gp",
+        "Losses of both networks: the paper's WGAN-GP, or the logistic loss with the R1 penalty, "
+        "which needs one critic step per iteration.",
+        choices=OBJECTIVES,
+    )
+    r1_weight: float = setting(
+        2.0, "logistic: weight of the R1 penalty, per squared spread of a band.", minimum=0
+    )
+    r1_every: int = setting(8, "logistic: iterations from one R1 penalty to the next.", minimum=1)
     clip_spacing: int | None = setting(
         None, "Frames from one clip's start to the next; back to back if empty.", minimum=1
     )
@@ -121,6 +139,13 @@ class GanSettings(Settings):
         return self.learning_rate, self.critic_learning_rate or self.learning_rate
 
     def validate(self) -> None:
-        """Refuses two ways of cutting clips at once."""
+        """Refuses two ways of cutting clips at once, and what the other objective knows."""
         if self.clip_spacing is not None and self.clips_per_track is not None:
             raise InputError("--clips_per_track: contradicts --clip_spacing; give one of them")
+        others = {"wgan_gp": ("r1_weight", "r1_every"), "logistic": ("gradient_penalty",)}
+        for field in dataclasses.fields(self):
+            changed = getattr(self, field.name) != field.default
+            if changed and field.name in others[self.objective]:
+                raise InputError(
+                    f"--{field.name}: has no meaning with --objective={self.objective}"
+                )

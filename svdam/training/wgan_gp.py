@@ -132,6 +132,7 @@ class GanTrainer:
         critic_metrics = self._on_all_devices(self._critic_step, clips[0], _fold(base, 0))
         for step in tf.range(1, self._settings.critic_steps):
             critic_metrics = self._on_all_devices(self._critic_step, clips[step], _fold(base, step))
+        critic_metrics.update(self._after_critic_steps(clips[0], iteration))
         seed = _fold(base, self._settings.critic_steps)
         generator_metrics = self._on_all_devices(self._generator_step, seed)
         self._update_average(iteration)
@@ -146,37 +147,52 @@ class GanTrainer:
         }
 
     def _critic_step(self, real: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        real = _share(real)
+        real = share_of_device(real)
         fake = tf.cast(self._generate(self._latents(seed), training=True), tf.float32)
-        positions = tf.random.stateless_uniform((self._settings.batch_size,), _fold(seed, 1))
         variables = self.critic.trainable_variables
         with tf.GradientTape() as tape:
             # One pass for both: each kernel's gradient is then a sum of two terms, this and the
             # penalty's. TensorFlow adds three in whichever order they come, and rounds differently.
             scores = self._scores(tf.concat([real, fake], axis=0))
-            distance = wasserstein_estimate(*tf.split(scores, 2))
-            penalty = gradient_penalty(self._scores, real, fake, _share(positions))
-            loss = self._settings.gradient_penalty * penalty - distance
-        gradients = _mean_over_devices(tape.gradient(loss, variables))
-        _apply(self.critic_optimizer, gradients, variables)
-        distance, penalty, loss = _mean_over_devices([distance, penalty, loss])
-        return {
-            "wasserstein_estimate": distance,
-            "gradient_penalty": penalty,
-            "critic_loss": loss,
-            "critic_gradient_norm": tf.linalg.global_norm(gradients),
-        }
+            real_scores, fake_scores = tf.split(scores, 2)
+            losses = self._critic_losses(real_scores, fake_scores, real, fake, seed)
+        gradients = mean_over_devices(tape.gradient(losses["critic_loss"], variables))
+        update_variables(self.critic_optimizer, gradients, variables)
+        losses = dict(zip(losses, mean_over_devices(list(losses.values())), strict=True))
+        return {**losses, "critic_gradient_norm": tf.linalg.global_norm(gradients)}
+
+    def _critic_losses(
+        self,
+        real_scores: tf.Tensor,
+        fake_scores: tf.Tensor,
+        real: tf.Tensor,
+        fake: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """What the critic minimises, as ``critic_loss``, and what it is made of."""
+        distance = wasserstein_estimate(real_scores, fake_scores)
+        positions = tf.random.stateless_uniform((self._settings.batch_size,), _fold(seed, 1))
+        penalty = gradient_penalty(self._scores, real, fake, share_of_device(positions))
+        loss = self._settings.gradient_penalty * penalty - distance
+        return {"wasserstein_estimate": distance, "gradient_penalty": penalty, "critic_loss": loss}
+
+    def _after_critic_steps(self, real: tf.Tensor, iteration: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What else an iteration does to the critic: nothing here."""
+        return {}
+
+    def _generator_loss(self, fake_scores: tf.Tensor) -> tf.Tensor:
+        return generator_loss(fake_scores)
 
     def _generator_step(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         variables = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in variables])
             fake = tf.cast(self._generate(self._latents(seed), training=True), tf.float32)
-            loss = generator_loss(self._scores(fake))
-        gradients = _mean_over_devices(tape.gradient(loss, variables))
-        _apply(self.generator_optimizer, gradients, variables)
+            loss = self._generator_loss(self._scores(fake))
+        gradients = mean_over_devices(tape.gradient(loss, variables))
+        update_variables(self.generator_optimizer, gradients, variables)
         return {
-            "generator_loss": _mean_over_devices([loss])[0],
+            "generator_loss": mean_over_devices([loss])[0],
             "generator_gradient_norm": tf.linalg.global_norm(gradients),
             "output_minimum": tf.reduce_min(_from_all_devices(tf.reduce_min(fake))),
             "output_maximum": tf.reduce_max(_from_all_devices(tf.reduce_max(fake))),
@@ -195,7 +211,7 @@ class GanTrainer:
 
     def _latents(self, seed: tf.Tensor) -> tf.Tensor:
         shape = (self._settings.batch_size, LATENT_SIZE)
-        return _share(tf.random.stateless_normal(shape, seed))
+        return share_of_device(tf.random.stateless_normal(shape, seed))
 
     def _scores(self, clips: tf.Tensor) -> tf.Tensor:
         return tf.cast(self._criticise(clips, training=True), tf.float32)
@@ -206,7 +222,7 @@ def _fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 
-def _share(batch: tf.Tensor) -> tf.Tensor:
+def share_of_device(batch: tf.Tensor) -> tf.Tensor:
     """This device's share of what was drawn for all."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
@@ -217,7 +233,7 @@ def _share(batch: tf.Tensor) -> tf.Tensor:
     return tf.slice(batch, [start] + [0] * (len(shape) - 1), shape)
 
 
-def _mean_over_devices(values: list[tf.Tensor]) -> list[tf.Tensor]:
+def mean_over_devices(values: list[tf.Tensor]) -> list[tf.Tensor]:
     """Means over equal shares of a batch become means over the batch, on every device."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
@@ -232,7 +248,7 @@ def _from_all_devices(value: tf.Tensor) -> tf.Tensor:
     return value if context.num_replicas_in_sync == 1 else context.all_gather(value, axis=0)
 
 
-def _apply(
+def update_variables(
     optimizer: keras.optimizers.Optimizer, gradients: list[tf.Tensor], variables: list
 ) -> None:
     """Updates variables with gradients that are means over all devices already."""
