@@ -1,9 +1,10 @@
 """Every setting is read by its stage: a flag that does nothing misleads.
 
 Read off the code. What counts is a read of a name whose type is that settings class: a parameter
-that is annotated with it, an attribute of an object that took one, or what `settings_from_flags`
-made of it. Checks, configurations and flagfiles, which go through all settings, do not count, nor
-does another class's setting of the same name.
+that is annotated with it, an attribute of an object that took one (or whose base class did), or
+what a call like `settings_from_flags` or `dataclasses.replace` made of it. Checks, configurations
+and flagfiles, which go through all settings, do not count, nor does another class's setting of the
+same name.
 """
 
 import ast
@@ -47,13 +48,19 @@ class Reads(ast.NodeVisitor):
         self._classes = classes
         self._names = {}  # What is known in the function being visited: name to class.
         self._attributes = {}  # And of the object that its methods belong to.
+        self._of_class = {}  # The same of every class so far.
 
     def _class_of(self, annotation):
         words = set(re.findall(r"\w+", ast.unparse(annotation))) if annotation else set()
         return next(iter(words & self._classes.keys()), None)
 
     def visit_ClassDef(self, node):
-        before, self._attributes = self._attributes, {}
+        inherited = [self._of_class.get(ast.unparse(base), {}) for base in node.bases]
+        before, self._attributes = (
+            self._attributes,
+            {k: v for one in inherited for k, v in one.items()},
+        )
+        self._of_class[node.name] = self._attributes
         if node.name in self._classes:
             node.body = [line for line in node.body if getattr(line, "name", "") not in CHECKS]
             self._names = {"self": node.name}  # Its properties read its settings.
@@ -92,7 +99,8 @@ class Reads(ast.NodeVisitor):
             return self._attributes.get(value.attr)
         if isinstance(value, ast.Call):
             names = [ast.unparse(value.func), *map(ast.unparse, value.args)]
-            return next((name for name in names if name in self._classes), None)
+            kinds = [name if name in self._classes else self._names.get(name) for name in names]
+            return next(filter(None, kinds), None)
         return None
 
     def visit_Attribute(self, node):
@@ -106,7 +114,7 @@ def unread(modules):
     """(class, field) of every setting that nobody reads."""
     classes = settings_classes(modules)
     reads = Reads(classes)
-    for module in modules:
+    for module in [*modules, *modules]:  # Twice, since a base class may come later.
         reads.visit(module)
     return [
         (name, field)
