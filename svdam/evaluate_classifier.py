@@ -13,19 +13,14 @@ Prediction files are scored without any classifier:
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.core.summaries import tensorboard_command
-from svdam.stages.evaluate_classifier import EvaluationSettings, run_evaluation
+from svdam.stages.evaluate_classifier import EvaluationSettings, evaluate_classifier
 
 define_flags(EvaluationSettings)
 
 
 def main() -> None:
-    """Evaluates with the parsed flags and prints the table."""
-    evaluation = run_evaluation(settings_from_flags(EvaluationSettings))
-    chosen = evaluation.report["threshold_chosen_on"]
-    print(evaluation.table)
-    print("Threshold: " + (f"chosen on split '{chosen}'" if chosen else "as given"))
-    print(f"Written to {evaluation.folder}; charts: {tensorboard_command(evaluation.folder)}")
+    """Evaluates with the parsed flags."""
+    evaluate_classifier(settings_from_flags(EvaluationSettings))
 
 
 if __name__ == "__main__":

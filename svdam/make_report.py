@@ -9,19 +9,14 @@ sounds/ (WAV) and TensorBoard summaries into --output.
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.core.summaries import tensorboard_command
 from svdam.stages.make_report import ReportSettings, make_report
 
 define_flags(ReportSettings)
 
 
 def main() -> None:
-    """Makes the report with the parsed flags and says where it is."""
-    page = make_report(settings_from_flags(ReportSettings))
-    print(f"report: {page.resolve()}")
-    print(f"figures: {page.parent / 'figures'}")
-    print(f"sounds: {page.parent / 'sounds'}")
-    print(f"TensorBoard: {tensorboard_command(page.parent)}")
+    """Makes the report with the parsed flags."""
+    make_report(settings_from_flags(ReportSettings))
 
 
 if __name__ == "__main__":

@@ -8,18 +8,14 @@ Stopped and started again with the same command, it goes on where it was.
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.explain.settings import SearchSettings
+from svdam.stages.maximize_activation import SearchSettings, maximize_activation
 
 define_flags(SearchSettings)
 
 
 def main() -> None:
-    """Reads the flags and searches."""
-    settings = settings_from_flags(SearchSettings)
-
-    from svdam.stages.maximize_activation import explain
-
-    explain(settings)
+    """Optimizes with the parsed flags."""
+    maximize_activation(settings_from_flags(SearchSettings))
 
 
 if __name__ == "__main__":

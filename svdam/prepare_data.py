@@ -12,20 +12,14 @@ recomputes only what is missing, changed or damaged.
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.stages.prepare_data import PrepareSettings
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 define_flags(PrepareSettings)
 
 
 def main() -> None:
-    """Prepares with the parsed flags and prints what came out."""
-    from svdam.data.overview import summary_lines, write_summaries
-    from svdam.stages.prepare_data import prepare_data
-
-    settings = settings_from_flags(PrepareSettings)
-    prepare_data(settings)
-    write_summaries(settings.output)
-    print("\n".join(summary_lines(settings.output)))
+    """Prepares the records with the parsed flags."""
+    prepare_data(settings_from_flags(PrepareSettings))
 
 
 if __name__ == "__main__":

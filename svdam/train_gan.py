@@ -8,18 +8,14 @@ share each batch with --strategy: see docs/scaling.md.
 
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, settings_from_flags
-from svdam.training.settings import GanSettings
+from svdam.stages.train_gan import GanSettings, train_gan
 
 define_flags(GanSettings)
 
 
 def main() -> None:
-    """Reads the flags and trains."""
-    settings = settings_from_flags(GanSettings)
-
-    from svdam.stages.train_gan import run_gan
-
-    run_gan(settings)
+    """Trains with the parsed flags."""
+    train_gan(settings_from_flags(GanSettings))
 
 
 if __name__ == "__main__":

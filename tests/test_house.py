@@ -1,6 +1,9 @@
 """The law of the house: who may import whom, read off the code."""
 
 import ast
+import graphlib
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,12 +29,22 @@ LAW = {
 }
 COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
 LIBRARY_FILES = sorted(path for path in PACKAGE.glob("*/**/*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+OTHER_NAMES = {"svdam.models.lasagne"}  # Modules that stay importable where they were.
 WITHOUT_TENSORFLOW = {"core", "audio", "evaluation", "corpus", "datasets", "results", "report"}
 
 
 def imported_modules(path: Path, top_level_only: bool = False) -> set[str]:
     """Full names of the modules that a file imports."""
-    tree = ast.parse(path.read_text("utf-8"))
+    return imported_modules_of(ast.parse(path.read_text("utf-8")), path, top_level_only)
+
+
+def imported_modules_of(tree: ast.Module, path: Path, top_level_only: bool = False) -> set[str]:
+    """Full names of the modules that the code of a file imports."""
     nodes = tree.body if top_level_only else ast.walk(tree)
     names = set()
     for node in nodes:
@@ -41,6 +54,15 @@ def imported_modules(path: Path, top_level_only: bool = False) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
     return names
+
+
+def imported_while_running(path: Path) -> set[str]:
+    """Modules of the package that a file imports, at its top or later, but not for types alone."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+    return imported_modules_of(tree, path) & MODULES.keys()
 
 
 def own_parts(names: set[str]) -> set[str]:
@@ -71,9 +93,47 @@ def test_libraries_import_one_way(path):
     assert imported <= LAW[library]
 
 
+def test_no_circle():
+    graph = {name: imported_while_running(path) - {name} for name, path in MODULES.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # A CycleError names the modules.
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - OTHER_NAMES))
+def test_a_folder_does_not_import_from_the_folders_inside_it(name):
+    folder = name.rpartition(".")[0]
+    if folder != "svdam":
+        inner = {one for one in imported_modules(MODULES[name]) if one.startswith(f"{folder}.")}
+        assert not {one for one in inner & MODULES.keys() if one.count(".") > name.count(".")}
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_commands_import_no_command(command):
     assert not own_parts(imported_modules(PACKAGE / f"{command}.py")) & COMMANDS
+
+
+COMMAND = r"""
+from svdam\.core\.commands import run_command
+from svdam\.core\.settings import define_flags, settings_from_flags
+from svdam\.stages\.{name} import (?P<settings>\w+), {name}
+
+define_flags\((?P=settings)\)
+
+
+def main\(\) -> None:
+    \"\"\".+\"\"\"
+    {name}\(settings_from_flags\((?P=settings)\)\)
+
+
+if __name__ == "__main__":
+    run_command\(main\)
+"""
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS - {"demo"}))
+def test_commands_are_alike(command):
+    """A docstring, then the flags of a stage and a call of it."""
+    code = (PACKAGE / f"{command}.py").read_text("utf-8").split('"""\n', 1)[1]
+    assert re.fullmatch(COMMAND.format(name=command), code)
 
 
 @pytest.mark.parametrize("path", LIBRARY_FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -90,10 +150,15 @@ def test_light_libraries_load_without_tensorflow(path):
         assert not roots & {"tensorflow", "keras", "apache_beam", "librosa"}
 
 
+def test_stages_start_without_tensorflow():
+    """So that help and wrong flags do not wait for it. Tried for real, in a fresh interpreter."""
+    stages = [f"svdam.stages.{name}" for name in COMMANDS - {"demo"}]
+    code = f"import {', '.join(stages)}, sys; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_importing_a_library_registers_no_flag():
     """Tried for real, in a fresh interpreter."""
-    import subprocess
-
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in LIBRARY_FILES]
     code = (
         "import importlib, sys\n"

@@ -136,7 +136,8 @@ def keras_kind(folder: Path) -> Kind:
 
 def results_kind(folder: Path) -> Kind:
     """Results of maximize_activation."""
-    from svdam.results.files import AMResults, Configuration, read_results_file, write_results
+    from svdam.evaluation.ranking import Configuration
+    from svdam.results.examples import AMResults, read_results_file, write_results
 
     rng = np.random.RandomState(0)
 

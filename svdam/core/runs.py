@@ -60,6 +60,11 @@ class Run:
         return self.config["settings"]
 
     @property
+    def tensorboard(self) -> Path:
+        """Folder of its TensorBoard summaries."""
+        return self.folder / "tensorboard"
+
+    @property
     def is_complete(self) -> bool:
         """Whether the stage came to its end."""
         return (self.folder / COMPLETE_NAME).exists()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import socket
 import time
 from collections.abc import Mapping
@@ -41,10 +42,17 @@ class Summaries:
     megabytes, and keeps some kilobytes of memory for each call. What is written is visible at once.
     """
 
-    def __init__(self, folder: str | os.PathLike):
-        """Starts an events file in ``folder``, which is made if it is missing."""
+    def __init__(self, folder: str | os.PathLike, replace: bool = False):
+        """Starts an events file in ``folder``, which is made if it is missing.
+
+        Args:
+            folder: The folder.
+            replace: Whether to remove what an earlier run left there, which would be shown twice.
+        """
         from tensorboard.compat.proto.event_pb2 import Event
 
+        if replace:
+            shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder, exist_ok=True)
         # TensorBoard reads the files of a folder in the order of their names.
         made = f"{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"

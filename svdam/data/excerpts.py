@@ -130,6 +130,7 @@ def spaced_excerpts(
     spacing: int = RESPONSE_SPACING,
     batch_size: int,
     split: str = "train",
+    songs: range | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Excerpts every few frames of every song, in song order, for real responses (Section 3.4).
 
@@ -138,6 +139,7 @@ def spaced_excerpts(
         spacing: Frames from one excerpt's start to the next one's, from each song's first frame on.
         batch_size: Excerpts of a batch; the last one has fewer.
         split: Split to take.
+        songs: Indices of the songs to take, of those of the split; all by default.
 
     Yields:
         ((b, frames, mels, 1) float32 excerpts, (b,) int64 indices into ``records.songs(split)``,
@@ -147,9 +149,13 @@ def spaced_excerpts(
         InputError: If a number is out of range, or the split has no song.
     """
     require_positive(spacing=spacing, batch_size=batch_size)
-    songs = records.songs(split)
-    excerpt_places(records, split, songs, lambda song: _spaced_starts(records, song, spacing))
-    excerpts = _spaced(records, songs, spacing)
+    all_songs = records.songs(split)
+    chosen = range(len(all_songs)) if songs is None else songs
+    numbered = {index: all_songs[index] for index in chosen}
+    excerpt_places(
+        records, split, [*numbered.values()], lambda song: _spaced_starts(records, song, spacing)
+    )
+    excerpts = _spaced(records, numbered, spacing)
     while batch := list(itertools.islice(excerpts, batch_size)):
         frames, indices, starts = zip(*batch, strict=True)
         yield np.stack(frames)[..., None], np.array(indices), np.array(starts)
@@ -172,10 +178,10 @@ def num_spaced_excerpts(
 
 
 def _spaced(
-    records: Records, songs: list[SongEntry], spacing: int
+    records: Records, songs: dict[int, SongEntry], spacing: int
 ) -> Iterator[tuple[np.ndarray, int, int]]:
     length = records.front_end.excerpt_frames
-    for index, song in enumerate(songs):
+    for index, song in songs.items():
         log_mel = records.log_mel(song)
         for start in _spaced_starts(records, song, spacing):
             yield log_mel[start : start + length], index, start

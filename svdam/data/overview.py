@@ -1,70 +1,49 @@
 """What `prepare_data` shows of finished records: lines for the screen, TensorBoard summaries."""
 
-import shutil
 from collections import Counter
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from svdam.core.images import log_mel_image
-from svdam.core.runs import open_run
-from svdam.core.summaries import (
-    Summaries,
-    as_markdown,
-    contact_sheet,
-    tensorboard_command,
-)
-from svdam.data.records import Records, SongEntry, open_records
+from svdam.core.summaries import Summaries, as_markdown, contact_sheet
+from svdam.data.records import Records, SongEntry
 
 _SHOWN_SONGS = 8
 _SHOWN_SECS = 10
 _SHOWN_SKIPPED = 100
 _BAR_BANDS = 7  # Height of the bar that shows labels, and a white line above it.
 _SUNG, _NOT_SUNG = 40, 210  # Greys.
-EVENTS_FOLDER = "events"
 
 
-def summary_lines(folder: str) -> list[str]:
-    """Songs, hours, what was skipped and where the records are."""
-    records = open_records(folder)
-    lines = []
-    for split, counts in records.manifest["counts"].items():
-        lines.append(
-            f"{split}: {counts['songs']} songs, {counts['labelled_songs']} of them labelled, "
-            f"{counts['frames']} frames, {counts['hours']:.2f} h"
-        )
-    skipped = records.manifest["skipped"]
+def summary_lines(manifest: dict[str, Any]) -> list[str]:
+    """Songs and hours of each split, and what was skipped."""
+    lines = [
+        f"{split}: {counts['songs']} songs, {counts['labelled_songs']} of them labelled, "
+        f"{counts['frames']} frames, {counts['hours']:.2f} h"
+        for split, counts in manifest["counts"].items()
+    ]
+    skipped = manifest["skipped"]
     if skipped:
         splits = Counter(song["split"] or "no split" for song in skipped)
         parts = ", ".join(f"{count} of {split}" for split, count in splits.items())
         lines.append(f"skipped: {len(skipped)} songs ({parts}); reasons above and in manifest.json")
-    lines.append(f"records: {folder}")
-    if records.manifest.get("storage"):
-        lines.append(f"shards: {records.manifest['storage']}")
-    lines.append(f"watch it with: {tensorboard_command(folder)}")
     return lines
 
 
-def write_summaries(folder: str) -> None:
-    """Writes configuration, counts and some log-mel images for TensorBoard.
-
-    A rerun replaces the earlier ones.
-    """
-    records = open_records(folder)
-    shutil.rmtree(Path(folder, EVENTS_FOLDER), ignore_errors=True)
-    with Summaries(Path(folder, EVENTS_FOLDER)) as summaries:
-        summaries.configuration(open_run(folder, "prepare_data", "output").config)
-        for split, counts in records.manifest["counts"].items():
-            values = {f"records/{split}/{name}": float(value) for name, value in counts.items()}
-            summaries.scalars(values, 0)
-        summaries.scalars({"records/skipped": float(len(records.manifest["skipped"]))}, 0)
-        summaries.text("skipped", _skipped_table(records))
-        for kind, labelled in (("with labels", True), ("without labels", False)):
-            songs = [song for song in records.songs() if song.has_labels == labelled][:_SHOWN_SONGS]
-            if songs:
-                pictures = np.array([song_picture(records, song) for song in songs])
-                sheet = contact_sheet(pictures, columns=2)[np.newaxis]
-                summaries.images(f"songs {kind}", sheet, 0, _legend(songs))
+def write_summaries(summaries: Summaries, records: Records) -> None:
+    """Writes counts and some log-mel images for TensorBoard."""
+    for split, counts in records.manifest["counts"].items():
+        values = {f"records/{split}/{name}": float(value) for name, value in counts.items()}
+        summaries.scalars(values, 0)
+    summaries.scalars({"records/skipped": float(len(records.manifest["skipped"]))}, 0)
+    summaries.text("skipped", _skipped_table(records))
+    for kind, labelled in (("with labels", True), ("without labels", False)):
+        songs = [song for song in records.songs() if song.has_labels == labelled][:_SHOWN_SONGS]
+        if songs:
+            pictures = np.array([song_picture(records, song) for song in songs])
+            sheet = contact_sheet(pictures, columns=2)[np.newaxis]
+            summaries.images(f"songs {kind}", sheet, 0, _legend(songs))
 
 
 def song_picture(records: Records, song: SongEntry, secs: float = _SHOWN_SECS) -> np.ndarray:

@@ -26,13 +26,35 @@ SURE = 0.95
 
 
 @dataclasses.dataclass(frozen=True)
-class RankedConfiguration:
-    """One row of the ranking.
+class Configuration:
+    """One choice of the hyper-parameters of activation maximization.
+
+    Attributes:
+        learning_rate: Learning rate of the optimizer.
+        prior_weight: Weight lambda of the prior.
+        num_steps: Number of steps.
+    """
+
+    learning_rate: float
+    prior_weight: float
+    num_steps: int
+
+    @property
+    def folder_name(self) -> str:
+        """Name that is safe in a path: ``rate=0.1,lambda=0.01,steps=100``."""
+        return f"rate={self.learning_rate:g},lambda={self.prior_weight:g},steps={self.num_steps}"
+
+    def __str__(self):
+        return f"rate {self.learning_rate:g}, lambda {self.prior_weight:g}, {self.num_steps} steps"
+
+
+@dataclasses.dataclass(frozen=True)
+class RankedConfiguration(Configuration):
+    """A configuration with its rank: one row of Table 5.
 
     Attributes:
         rank: 1 for the best.
         index: Position of the configuration in the list that was ranked.
-        name: Its name.
         mark: "best", "median", "worst" (as in Table 5) or "".
         mean: Mean of its responses; for vectors, the mean over all units.
         variance: Unbiased variance of its responses; for vectors, the mean over all units.
@@ -44,7 +66,6 @@ class RankedConfiguration:
 
     rank: int
     index: int
-    name: str
     mark: str
     mean: float
     variance: float
@@ -52,6 +73,14 @@ class RankedConfiguration:
     distance_low: float
     distance_high: float
     first_share: float
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration alone."""
+        return Configuration(self.learning_rate, self.prior_weight, self.num_steps)
+
+    def __str__(self):
+        return str(self.configuration)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +129,7 @@ class Ranking:
 def rank_configurations(
     generated: np.ndarray,
     real: np.ndarray,
-    names: Sequence[str] | None = None,
+    configurations: Sequence[Configuration],
     *,
     num_resamples: int = 2000,
     confidence: float = 0.95,
@@ -112,7 +141,7 @@ def rank_configurations(
         generated: (C, N) responses of C configurations, example i of each from the same latent; or
             (C, N, n) where the response is a vector, as all units of a layer.
         real: (M,) or (M, n) real responses, the highest or the lowest; M = N in the paper.
-        names: Name of each configuration, for messages; "configuration 1" ... by default.
+        configurations: The C configurations.
         num_resamples: Bootstrap resamples.
         confidence: Of the intervals.
         seed: Of the resamples.
@@ -125,8 +154,7 @@ def rank_configurations(
             configuration (or the real ones) are constant or not finite.
     """
     generated, real = np.asarray(generated, dtype=float), np.asarray(real, dtype=float)
-    names = list(names or (f"configuration {i + 1}" for i in range(len(generated))))
-    _validate(generated, real, names)
+    _validate(generated, real, configurations)
     distances = np.array([frechet_distance_of_samples(real, one) for one in generated])
     resampled = _resampled_distances(generated, real, num_resamples, seed)
     tail = 100 * (1 - confidence) / 2
@@ -136,11 +164,12 @@ def rank_configurations(
     order = np.argsort(distances, kind="stable")
     rows = [
         RankedConfiguration(
+            **vars(configurations[index]),
             rank=rank,
             index=index,
-            name=names[index],
             mark=mark,
-            **dict(zip(("mean", "variance"), _summary(generated[index]), strict=True)),
+            mean=_summary(generated[index])[0],
+            variance=_summary(generated[index])[1],
             distance=float(distances[index]),
             distance_low=float(low[index]),
             distance_high=float(high[index]),
@@ -291,8 +320,8 @@ def _warnings(rows, resampled, ahead, generated, real) -> list[str]:
     if len(rows) > 1 and ahead < SURE:
         first, second = rows[:2]
         found.append(
-            f"N = {count} is too small to tell the first two apart: {first.name} beats "
-            f"{second.name} in {ahead:.0%} of {resampled.shape[1]} bootstrap resamples only"
+            f"N = {count} is too small to tell the first two apart: {first} beats "
+            f"{second} in {ahead:.0%} of {resampled.shape[1]} bootstrap resamples only"
             f"{_advice(resampled[second.index] - resampled[first.index], count)}"
         )
     if len(real) != count:
@@ -312,7 +341,9 @@ def _advice(lead: np.ndarray, count: int) -> str:
     return f"; about {needed} would be needed" if count < needed <= 100 * count else ""
 
 
-def _validate(generated: np.ndarray, real: np.ndarray, names: list[str]) -> None:
+def _validate(
+    generated: np.ndarray, real: np.ndarray, configurations: Sequence[Configuration]
+) -> None:
     if generated.ndim not in (2, 3) or generated.shape[1:2] < (2,) or not len(generated):
         raise InputError(
             f"responses of the configurations: found shape {generated.shape}, expected "
@@ -323,8 +354,11 @@ def _validate(generated: np.ndarray, real: np.ndarray, names: list[str]) -> None
             f"real responses: found shape {real.shape}, expected at least two responses like "
             f"those of the examples, {('M', *generated.shape[2:])}"
         )
+    names = list(map(str, configurations))
     if len(names) != len(generated):
-        raise InputError(f"found {len(names)} names for {len(generated)} configurations")
+        raise InputError(
+            f"found responses of {len(generated)} configurations, expected those of {len(names)}"
+        )
     if problems := unusable_configurations(real[None], ["real responses"]):
         raise InputError(f"{problems[0]}; collect the responses anew")
     if problems := unusable_configurations(generated, names):

@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, quoted_list
+from svdam.models.batches import in_batches
 from svdam.models.names import call_numbers, given_name, graph_names, nested_layers
-from svdam.models.shapes import plain_model
+from svdam.models.shapes import fitted_model, plain_model
 
 _ACTIVATION_LAYERS = (
     *(keras.layers.ELU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ReLU),
@@ -107,6 +109,33 @@ class Activations:
                     first = is_channels_first and tensor.shape.rank == 4
                 self.unit_axes[name] = 1 if first and tensor.shape.rank > 2 else -1
         return found
+
+
+def layer_units(
+    classifier: keras.Model, layer: str, excerpt_shape: tuple[int, ...], flag: str = "layer"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The activations of all units of a layer, as a function.
+
+    Args:
+        classifier: A model that tells the shape of its input.
+        layer: Name of one of its layers.
+        excerpt_shape: (frames, mels, 1).
+        flag: Name of the flag that named the layer, for messages.
+
+    Returns:
+        A function from (N, frames, mels, 1) excerpts to (N, units) activations.
+
+    Raises:
+        InputError: If there is no such layer.
+    """
+    activations = Activations(fitted_model(classifier, excerpt_shape, "--classifier: it"))
+    activations.require(layer, flag)
+
+    @tf.function(reduce_retracing=True)
+    def units(excerpts):
+        return tf.reshape(activations(excerpts)[layer], (tf.shape(excerpts)[0], -1))
+
+    return lambda excerpts: in_batches(units, excerpts)
 
 
 class _Heard(NamedTuple):

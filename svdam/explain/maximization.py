@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, require_finite
+from svdam.explain.choices import DIRECTIONS, KEEP, PRIORS
 from svdam.explain.optimizers import Adam, Optimizer
 from svdam.explain.priors import log_prior
 from svdam.explain.replicas import Replicas
 from svdam.explain.responses import Response, named_layers, response_function
-from svdam.explain.settings import DIRECTIONS, KEEP, PRIORS
 from svdam.models.acceleration import accelerated
 from svdam.models.names import graph_names
 from svdam.models.shapes import matched_models

@@ -5,16 +5,14 @@ place of its number. Names are found whatever characters they are made of, as in
 and ``tags:Hip-Hop``; quotes may be put around them. A number is always a number.
 """
 
-import dataclasses
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 
 from svdam.core.validation import InputError, quoted_list
-from svdam.explain.settings import ResponseSettings, SearchSettings
 from svdam.models.loading import load_model, model_path
 from svdam.models.probabilities import names_of_output, num_classes
 from svdam.results.model_cards import model_card_path, read_model_card
@@ -22,7 +20,6 @@ from svdam.results.model_cards import model_card_path, read_model_card
 TAGS = "tags"
 """What the output is called in responses whatever its layer is named, unless a layer has it."""
 
-_Settings = TypeVar("_Settings", SearchSettings, ResponseSettings)
 _OUTPUT_IS = {
     ("logits", "sigmoid"): "multilabel_logits",
     ("logits", "softmax"): "logits",
@@ -63,23 +60,29 @@ def with_card(classifier: keras.Model, path: str | os.PathLike) -> keras.Model:
     return classifier
 
 
-def settings_by_card(settings: _Settings, classifier: keras.Model) -> _Settings:
+def told_by_card(
+    classifier: keras.Model, response: str, output_is: str, where: str
+) -> tuple[str, str]:
     """Fills in what the classifier's model card says, if it has one (`with_card`).
 
+    Args:
+        classifier: The classifier.
+        response: See `svdam.explain.responses`; it may name outputs as the card does.
+        output_is: The setting ``--output_is``.
+        where: The classifier's file, for messages.
+
     Returns:
-        Settings whose response names outputs by number, and whose ``output_is`` is that of the card
-        if it was ``auto``.
+        The response, which names outputs by number, and what the output is: what the card says if
+        it was ``auto``.
 
     Raises:
         InputError: If the card has no such name.
     """
     card = getattr(classifier, "model_card", None)
-    output_is = settings.output_is
     if card is not None and output_is == "auto":
         output_is = _OUTPUT_IS.get((card.outputs, card.activation), "auto")
     names = () if card is None else card.output_names
-    response = numbered_outputs(settings.response, names, _layers(classifier), settings.classifier)
-    return dataclasses.replace(settings, response=response, output_is=output_is)
+    return numbered_outputs(response, names, _layers(classifier), where), output_is
 
 
 def numbered_outputs(

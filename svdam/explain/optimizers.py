@@ -11,6 +11,8 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from svdam.explain.choices import BETA_1
+
 
 class Optimizer(Protocol):
     """Moves latents up a gradient."""
@@ -49,7 +51,7 @@ class Adam:
     z += rate * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)
     """
 
-    beta_1: float = 0.99
+    beta_1: float = BETA_1
     beta_2: float = 0.999
     epsilon: float = 1e-8
 

@@ -9,14 +9,13 @@ import tensorflow as tf
 
 from svdam.core.validation import InputError
 from svdam.explain.responses import Response, parse_response
+from svdam.models.batches import in_batches
 from svdam.models.probabilities import (
     kind_of_output,
     names_of_output,
     num_classes,
     probabilities_of,
 )
-
-_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +35,11 @@ class DrivenClass:
         return probabilities_of(outputs, self.kind)[:, self.index]
 
     def classify(self, classifier: keras.Model, excerpts: np.ndarray) -> np.ndarray:
-        """(N,) float32 probabilities of excerpts (N, frames, mels, 1)."""
+        """(...) float32 probabilities of excerpts (..., frames, mels, 1)."""
+        flat = excerpts.reshape(-1, *excerpts.shape[-3:])
         apply = tf.function(lambda batch: classifier(batch, training=False), reduce_retracing=True)
-        batches = (excerpts[start : start + _BATCH] for start in range(0, len(excerpts), _BATCH))
-        return np.concatenate([self.probabilities(apply(batch).numpy()) for batch in batches])
+        found = in_batches(lambda batch: self.probabilities(apply(batch).numpy()), flat)
+        return found.reshape(excerpts.shape[:-3])
 
 
 def driven_class(

@@ -1,6 +1,7 @@
 """Where a search starts: latents drawn from seeds, or read from a file. No TensorFlow."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from svdam.core.hdf5 import check_hdf5
 from svdam.core.validation import InputError, one_line, require_finite
-from svdam.explain.settings import parse_seeds
-from svdam.results.files import MAX_BYTES, RESULTS_NAME, read_results_file
+from svdam.results.array_files import MAX_BYTES
+from svdam.results.examples import RESULTS_NAME, read_results_file
 
 _DEFAULT_SEEDS = "0-49"
 _MAX_VALUES = 1 << 27  # A gibibyte.
@@ -23,6 +24,26 @@ def latents_from_seeds(seeds: Sequence[int], shape: int | tuple[int, ...]) -> np
         (seeds, *shape) float64.
     """
     return np.stack([np.random.RandomState(seed).normal(size=shape) for seed in seeds])
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from ``0-49`` or ``3,5,8-11``.
+
+    Raises:
+        InputError: If the text is none of these, or a seed comes twice or does not fit 32 bits.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})(?:\s*-\s*(\d{1,10}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < 2**32 or last - first >= 1_000_000:
+            raise InputError(
+                f"--seeds: cannot read {part!r}; expected a list like 0-49 or 3,5,8-11"
+            )
+        seeds.extend(range(first, last + 1))
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds: {text!r} names a seed twice")
+    return seeds
 
 
 def starting_latents(

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from svdam.core.config import FRONT_END, FrontEnd
-from svdam.report.content import (
-    ConceptRow,
-    RankingRow,
-    RealismRow,
-    ReportContent,
-    SpectrogramAxes,
-)
+from svdam.evaluation.ranking import RankedConfiguration
+from svdam.report.content import ConceptRow, RealismRow, ReportContent, SpectrogramAxes
 from svdam.report.figures import draw_spectrogram
 from svdam.report.style import SET_COLORS, new_figure, printable, styled
 
@@ -45,7 +40,7 @@ def curves_figure(content: ReportContent) -> "Figure":
 
 
 @styled
-def ranking_figure(ranking: Sequence[RankingRow], confidence: float = 0.95) -> "Figure":
+def ranking_figure(ranking: Sequence[RankedConfiguration], confidence: float = 0.95) -> "Figure":
     """Distance of every configuration with its bootstrap interval, the best on top."""
     figure = new_figure(7.6, 1.3 + 0.24 * len(ranking))
     panel = figure.subplots()

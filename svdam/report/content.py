@@ -8,6 +8,7 @@ import numpy as np
 
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError, require_finite
+from svdam.evaluation.ranking import Configuration, RankedConfiguration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class ExampleSet:
         labels: What each excerpt is: a seed, or a song and a time.
         probabilities: (N,) in [0, 1], or None where the response gives none.
         log_priors: (N,) log p(z), or None.
-        settings: (learning rate, prior weight, steps), or None.
+        configuration: The configuration that made the examples, or None.
         mark: ``best``, ``median``, ``worst``, ``minimized`` ... or "".
         history: (steps + 1, N) responses at each step, or None.
         sounds_of: Positions of the excerpts that get a sound.
@@ -63,7 +64,7 @@ class ExampleSet:
     labels: list[str]
     probabilities: np.ndarray | None = None
     log_priors: np.ndarray | None = None
-    settings: tuple[float, float, int] | None = None
+    configuration: Configuration | None = None
     mark: str = ""
     history: np.ndarray | None = None
     sounds_of: tuple[int, ...] = ()
@@ -84,23 +85,6 @@ class ExampleSet:
 
     def __len__(self) -> int:
         return len(self.log_mels)
-
-
-@dataclasses.dataclass(frozen=True)
-class RankingRow:
-    """One row of Table 5; see `svdam.evaluation.ranking.RankedConfiguration`."""
-
-    rank: int
-    mark: str
-    learning_rate: float
-    prior_weight: float
-    num_steps: int
-    distance: float
-    distance_low: float
-    distance_high: float
-    first_share: float
-    mean: float
-    variance: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +183,7 @@ class ReportContent:
     lowest: ExampleSet
     real_responses: np.ndarray
     compared_responses: np.ndarray
-    ranking: list[RankingRow]
+    ranking: Sequence[RankedConfiguration]
     warnings: list[str]
     concept: list[ConceptRow]
     realism: list[RealismRow]

@@ -224,18 +224,19 @@ def _card_numbers(one: ExampleSet, before: Excerpt, after: Excerpt) -> dict[str,
     }
     if after.log_prior is not None:
         numbers["prior"] = f"{after.log_prior:.5g}"
-    if one.settings is not None:
-        numbers |= zip(HYPER_PARAMETERS, (f"{value:g}" for value in one.settings), strict=True)
+    if one.configuration is not None:
+        values = vars(one.configuration).values()
+        numbers |= zip(HYPER_PARAMETERS, (f"{value:g}" for value in values), strict=True)
     return numbers
 
 
 HYPER_PARAMETERS = {"rate": "learning rate", "weight": "prior weight λ", "steps": "steps"}
-"""Titles of the filters of the cards, in the order of `ExampleSet.settings`."""
+"""Titles of the filters of the cards, in the order of a `Configuration`."""
 
 
 def _choices(sets: Sequence[ExampleSet]) -> list[tuple[str, str, list[str]]]:
     """Key, title and values of the filters."""
-    known = [one.settings for one in sets if one.settings is not None]
+    known = [[*vars(one.configuration).values()] for one in sets if one.configuration is not None]
     return [
         (key, title, sorted({f"{row[column]:g}" for row in known}, key=float))
         for column, (key, title) in enumerate(HYPER_PARAMETERS.items())

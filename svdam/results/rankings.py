@@ -4,30 +4,22 @@ import csv
 import dataclasses
 import os
 import typing
-from collections.abc import Sequence
 from typing import Any
 
 from svdam.core.files import atomic_write
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking import RankedConfiguration, Ranking
 
-SETTING_COLUMNS = ("learning_rate", "prior_weight", "num_steps")
-"""What a configuration is made of (Table 5), in the order of `Configuration`."""
+_SHARED = {
+    name: kind
+    for name, kind in typing.get_type_hints(Ranking).items()
+    if name not in ("rows", "warnings")
+}
+_COLUMNS = typing.get_type_hints(RankedConfiguration)
 
-_SHARED = ("real_mean", "real_variance", "num_real", "num_generated", "confidence", "ahead_share")
 
-
-def format_ranking(ranking: Ranking, settings: Sequence[tuple]) -> str:
-    """The ranking as lines of text.
-
-    Args:
-        ranking: The ranking.
-        settings: (learning rate, prior weight, steps) of each configuration that was ranked, in
-            the order in which they were ranked.
-
-    Returns:
-        A header, a line for each configuration, and a line about the real responses.
-    """
+def format_ranking(ranking: Ranking) -> str:
+    """The ranking as text: a header, a line for each configuration, one about real responses."""
     percent = f"{ranking.confidence:.0%}"
     header = (
         f"{'rank':>4}  {'':6} {'l_r':>8} {'lambda':>8} {'N_t':>6} {'distance':>12}  "
@@ -35,11 +27,11 @@ def format_ranking(ranking: Ranking, settings: Sequence[tuple]) -> str:
     )
     lines = [header]
     for row in ranking.rows:
-        rate, weight, steps = settings[row.index]
         interval = f"[{row.distance_low:.4g}, {row.distance_high:.4g}]"
         lines.append(
-            f"{row.rank:>4}  {row.mark:6} {rate:>8g} {weight:>8g} {steps:>6} {row.distance:>12.4f}"
-            f"  {interval:^25} {row.first_share:>8.1%} {row.mean:>10.3f} {row.variance:>10.3f}"
+            f"{row.rank:>4}  {row.mark:6} {row.learning_rate:>8g} {row.prior_weight:>8g} "
+            f"{row.num_steps:>6} {row.distance:>12.4f}  {interval:^25} {row.first_share:>8.1%} "
+            f"{row.mean:>10.3f} {row.variance:>10.3f}"
         )
     if ranking.layer:
         lines.append(f"distance: multivariate form of eq. 3, over all units of {ranking.layer}")
@@ -50,63 +42,45 @@ def format_ranking(ranking: Ranking, settings: Sequence[tuple]) -> str:
     return "\n".join(lines)
 
 
-def write_ranking(path: str | os.PathLike, ranking: Ranking, settings: Sequence[tuple]) -> None:
-    """Writes ``ranking.csv``, atomically: a row for each configuration, the best first.
-
-    Args:
-        path: The file.
-        ranking: The ranking.
-        settings: As `format_ranking`.
-    """
-    columns = [field.name for field in dataclasses.fields(RankedConfiguration)]
+def write_ranking(path: str | os.PathLike, ranking: Ranking) -> None:
+    """Writes ``ranking.csv``, atomically: a row for each configuration, the best first."""
     shared = {name: getattr(ranking, name) for name in _SHARED}
     with atomic_write(path) as stream:
-        writer = csv.DictWriter(stream, [*columns, *SETTING_COLUMNS, *_SHARED, "layer"])
+        writer = csv.DictWriter(stream, dict.fromkeys(["rank", *_COLUMNS, *_SHARED]))
         writer.writeheader()
-        for row in ranking.rows:
-            values = dict(zip(SETTING_COLUMNS, settings[row.index], strict=True))
-            writer.writerow({**dataclasses.asdict(row), **values, **shared, "layer": ranking.layer})
+        writer.writerows(dataclasses.asdict(row) | shared for row in ranking.rows)
 
 
-def read_ranking(path: str | os.PathLike) -> tuple[Ranking, dict[int, tuple]]:
+def read_ranking(path: str | os.PathLike) -> Ranking:
     """Reads ``ranking.csv``.
 
     Returns:
-        The ranking (without its warnings), and the (learning rate, prior weight, steps) of each
-        configuration by its ``index``.
+        The ranking, without its warnings.
 
     Raises:
         InputError: If the file is missing, or a line is not what `write_ranking` writes.
     """
     rows: list[RankedConfiguration] = []
-    settings: dict[int, tuple] = {}
     shared: dict[str, Any] = {}
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             for line, record in enumerate(csv.DictReader(stream), 2):
                 try:
-                    row = _parse(record)
-                    rate, weight, steps = (record[name] for name in SETTING_COLUMNS)
-                    settings[row.index] = float(rate), float(weight), int(steps)
-                    shared = {name: _number(record[name]) for name in _SHARED}
-                    shared["layer"] = record["layer"]
+                    rows.append(RankedConfiguration(**_parsed(record, _COLUMNS)))
+                    shared = _parsed(record, _SHARED)
                 except (KeyError, TypeError, ValueError) as error:
                     raise InputError(
                         f"{path}:{line}: is no row of a ranking ({error}); "
                         "make it with select_hyperparameters"
                     ) from error
-                rows.append(row)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if not rows:
         raise InputError(f"{path}: has no rows; make it with select_hyperparameters")
-    return Ranking(rows=tuple(rows), warnings=(), **shared), settings
+    return Ranking(rows=tuple(rows), warnings=(), **shared)
 
 
-def _parse(record: dict[str, str]) -> RankedConfiguration:
-    kinds = typing.get_type_hints(RankedConfiguration)
-    return RankedConfiguration(**{name: kind(record[name]) for name, kind in kinds.items()})
-
-
-def _number(text: str) -> int | float:
-    return int(text) if text.isdigit() else float(text)
+def _parsed(record: dict[str, str], kinds: dict[str, type]) -> dict[str, Any]:
+    if None in record.values():
+        raise ValueError("it is too short")
+    return {name: kind(record[name]) for name, kind in kinds.items()}

@@ -5,56 +5,116 @@ by itself and kept in a file of the run folder, so that a run that was stopped c
 most the part it was at, and ends with the same numbers to the last bit. Parts can be measured by
 the workers of any Beam runner that reach the run folder; on one machine this process is faster,
 because TensorFlow keeps all its processors busy anyway.
+
+TensorFlow is loaded when the first part is measured: wrong settings are refused without it.
 """
 
+import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from svdam.core.beam import Stage, run_stage
-from svdam.core.config import FrontEnd
+from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
+from svdam.core.files import checksum
 from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
-from svdam.core.runs import Run
+from svdam.core.runs import Run, start_run
+from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
 from svdam.core.validation import InputError
-from svdam.explain.named_outputs import settings_by_card
-from svdam.explain.probabilities import driven_class
-from svdam.explain.responses import response_function
-from svdam.explain.settings import ResponseSettings
-from svdam.models.memory import activation_bytes, require_batch_fits
-from svdam.results.files import RealResponses, TopExcerpts
+from svdam.data.records import Records, SongEntry, open_records
+from svdam.report.content import SpectrogramAxes
+from svdam.report.pages import write_real_page
+from svdam.results.responses import RealResponses, TopExcerpts, write_responses
+from svdam.stages.example_summaries import write_response_summaries
+from svdam.stages.inputs import input_records
+from svdam.stages.report_sets import clear_page, real_set, sound_synthesis
 
 _PARTS = "parts"
 _PART_EXCERPTS = 256  # At least; parts end with a song.
 
 
-class Song(Protocol):
-    """What is asked of a song; `svdam.data.records.SongEntry` has it."""
+@dataclasses.dataclass(frozen=True)
+class ResponseSettings(Settings):
+    """Settings of collect_responses (Section 3.4)."""
 
-    @property
-    def id(self) -> str:
-        """Its name."""
+    output: str = setting("runs/responses", "Run folder.", path=True, identity=False)
+    records: str = setting("builtin", "Records folder of prepare_data, or builtin.", path=True)
+    split: str = setting("train", "Split whose songs are measured.")
+    classifier: str = setting(
+        "checkpoints/demo_svdnet.keras",
+        "A .keras file, or a run folder of train_classifier.",
+        path=True,
+    )
+    response: str = setting("logit", "What to measure: logit, fc2:17, conv3, logit - 0.5 * conv1.")
+    output_is: str = output_setting()
+    excerpt_spacing: int = setting(
+        RESPONSE_SPACING, "Frames from one excerpt's start to the next.", minimum=1
+    )
+    top_n: int = setting(EXAMPLES_PER_SET, "Highest and lowest responses to keep.", minimum=2)
+    batch_size: int = setting(64, "Excerpts of a batch.", minimum=1, identity=False)
+    beam_runner: str | None = setting(
+        None,
+        "Apache Beam runner whose workers measure parts of the records, as DirectRunner; by "
+        "default this process does, which on one machine is the fastest.",
+        identity=False,
+    )
+    beam_options: tuple[str, ...] = setting(
+        (), "Options of the Beam runner, as --name=value.", identity=False
+    )
+    allow_unsafe_model: bool = unsafe_model_setting()
 
-    @property
-    def num_frames(self) -> int:
-        """Frames of its log-mel spectrogram."""
+    def validate(self) -> None:
+        """Refuses options of no runner."""
+        if self.beam_options and self.beam_runner is None:
+            raise InputError("--beam_options: --beam_runner is not given, whose options they are")
 
 
-class SongRecords(Protocol):
-    """Where the log-mel spectrograms of songs come from; `svdam.data.records.Records` is one."""
+def collect_responses(settings: ResponseSettings) -> RealResponses:
+    """Measures f_a of every excerpt, and writes responses, page and summaries.
 
-    front_end: FrontEnd
+    Raises:
+        InputError: If an input is missing, there are fewer than ``top_n`` excerpts, the response
+            does not exist, or one is not finite.
+    """
+    records = input_records(settings.records)
+    parts = planned_parts(records, settings)
 
-    def songs(self, split: str | None = None) -> Sequence[Song]:
-        """The songs of a split, in a fixed order."""
+    from svdam.models.loading import model_path
 
-    def log_mel(self, song: Any) -> np.ndarray:
-        """(frames, mels) float32."""
+    inputs = {
+        "records_fingerprint": records.fingerprint,
+        "classifier_sha256": checksum(model_path(settings.classifier, "classifier")),
+    }
+    with start_run(settings.output, "collect_responses", settings, inputs) as run:
+        real = measured_responses(records, parts, settings, run)
+        write_responses(run.folder, real)
+        clear_page(run.folder)
+        page = write_real_page(
+            run.folder,
+            real_set(real, "highest"),
+            real_set(real, "lowest"),
+            real.responses,
+            real.response,
+            SpectrogramAxes.of(),
+            sound_synthesis(),
+            real.provenance,
+        )
+        write_response_summaries(run.tensorboard, real)
+        run.mark_complete({"excerpts": len(real.responses), "songs": len(real.song_ids)})
+        remove_parts(run)  # Last: a run without them and not complete would start again.
+    for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):
+        values = extremes.responses
+        print(
+            f"{name} {len(values)} responses of {settings.response}: "
+            f"mean {values.mean():.3f}, variance {values.var(ddof=1):.3f}"
+        )
+    print(f"listen to them: {page.resolve()}")
+    print(f"results: {run.folder}")
+    return real
 
 
 class Part(NamedTuple):
@@ -66,61 +126,24 @@ class Part(NamedTuple):
     num_excerpts: int
 
 
-def collect_responses(
-    open_records: Callable[[], SongRecords],
-    load_classifier: Callable[[], keras.Model],
-    settings: ResponseSettings,
-    run: Run,
-) -> RealResponses:
-    """Measures f_a of every excerpt and finds the ``top_n`` highest and lowest.
-
-    Args:
-        open_records: Opens the records; picklable where a Beam runner is used.
-        load_classifier: Loads the classifier, from excerpts to responses; likewise.
-        settings: What to measure, on what, and how.
-        run: The open run folder; finished parts are kept there.
-
-    Returns:
-        The responses, song by song; ties among the extremes go to the earlier excerpt.
+def planned_parts(records: Records, settings: ResponseSettings) -> list[Part]:
+    """The parts that hold excerpts.
 
     Raises:
-        InputError: If there are fewer than ``top_n`` excerpts, the response does not exist, or one
-            is not finite.
+        InputError: If there is no such split, or the parts hold fewer than ``top_n`` excerpts.
     """
-    records = open_records()
     songs = records.songs(settings.split)
     if not songs:
         raise InputError(f"--split: the records hold no song of the split {settings.split!r}")
     length = records.front_end.excerpt_frames
     plan = plan_parts([song.num_frames for song in songs], length, settings.excerpt_spacing)
-    parts = [part for part in plan if part.num_excerpts]
-    total = sum(part.num_excerpts for part in parts)
+    total = sum(part.num_excerpts for part in plan)
     if total < settings.top_n:
         raise InputError(
             f"--top_n: {settings.top_n} excerpts are asked for, but the records hold {total}; "
             "use a smaller --top_n, a smaller --excerpt_spacing, or more songs"
         )
-    worker = PartWorker(open_records, load_classifier, settings, run.folder / _PARTS)
-    _measure_parts(worker, parts, settings, run)
-    measured = [worker.load(part) for part in parts]
-    columns = {name: np.concatenate([one[name] for one in measured]) for name in measured[0]}
-    order = np.argsort(columns["responses"], kind="stable")
-    highest = np.argsort(-columns["responses"], kind="stable")[: settings.top_n]
-    return RealResponses(
-        response=settings.response,
-        song_ids=[song.id for song in songs],
-        responses=columns["responses"],
-        song=columns["song"],
-        first_frame=columns["first_frame"],
-        highest=_top_excerpts(records, songs, columns, highest),
-        lowest=_top_excerpts(records, songs, columns, order[: settings.top_n]),
-        provenance=run.config,
-    )
-
-
-def remove_parts(run: Run) -> None:
-    """Deletes the kept parts, once the results are written."""
-    shutil.rmtree(run.folder / _PARTS, ignore_errors=True)
+    return [part for part in plan if part.num_excerpts]
 
 
 def plan_parts(
@@ -140,34 +163,56 @@ def plan_parts(
     parts: list[Part] = []
     first = held = 0
     for index, frames in enumerate(num_frames):
-        held += len(excerpt_starts(frames, excerpt_frames, spacing))
+        held += len(range(0, frames - excerpt_frames + 1, spacing))
         if held >= part_excerpts or index == len(num_frames) - 1:
             parts.append(Part(len(parts), first, index + 1, held))
             first, held = index + 1, 0
     return parts
 
 
-def excerpt_starts(num_frames: int, excerpt_frames: int, spacing: int) -> range:
-    """First frames of a song's excerpts."""
-    return range(0, num_frames - excerpt_frames + 1, spacing)
+def measured_responses(
+    records: Records, parts: list[Part], settings: ResponseSettings, run: Run
+) -> RealResponses:
+    """Measures the parts that are not kept yet, and finds the ``top_n`` highest and lowest.
+
+    Returns:
+        The responses, song by song; ties among the extremes go to the earlier excerpt.
+    """
+    worker = PartWorker(records, settings, run.folder / _PARTS)
+    _measure_parts(worker, parts, settings, run)
+    measured = [worker.load(part) for part in parts]
+    columns = {name: np.concatenate([one[name] for one in measured]) for name in measured[0]}
+    songs, responses = records.songs(settings.split), columns["responses"]
+    highest = np.argsort(-responses, kind="stable")[: settings.top_n]
+    lowest = np.argsort(responses, kind="stable")[: settings.top_n]
+    return RealResponses(
+        response=settings.response,
+        song_ids=[song.id for song in songs],
+        responses=responses,
+        song=columns["song"],
+        first_frame=columns["first_frame"],
+        highest=_top_excerpts(records, songs, columns, highest),
+        lowest=_top_excerpts(records, songs, columns, lowest),
+        provenance=run.config,
+    )
+
+
+def remove_parts(run: Run) -> None:
+    """Deletes the kept parts, once the results are written."""
+    shutil.rmtree(run.folder / _PARTS, ignore_errors=True)
 
 
 class PartWorker(Stage):
-    """Measures parts, in this process or in a Beam worker; records and model are opened once."""
+    """Measures parts, in this process or in a Beam worker, which opens records of its own."""
 
-    def __init__(
-        self,
-        open_records: Callable[[], SongRecords],
-        load_classifier: Callable[[], keras.Model],
-        settings: ResponseSettings,
-        folder: Path,
-    ):
-        self._open_records, self._load_classifier = open_records, load_classifier
+    def __init__(self, records: Records, settings: ResponseSettings, folder: Path):
+        self._records: Records | None = records
+        self._place = records.folder
         self._settings, self._folder = settings, folder
-        self._opened: tuple[SongRecords, Callable] | None = None
+        self._measure: Callable | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}  # A worker elsewhere opens its own.
+        return {**self.__dict__, "_records": None, "_measure": None}
 
     def path(self, part: Part) -> Path:
         """File that keeps a measured part."""
@@ -177,16 +222,23 @@ class PartWorker(Stage):
         self, part: Part, on_excerpts: Callable[[int], object] = lambda count: None
     ) -> None:
         """Measures a part and keeps it; ``on_excerpts`` gets the number of each batch."""
-        if self._opened is None:
-            classifier = self._load_classifier()
-            require_batch_fits(self._settings.batch_size, activation_bytes(classifier))
-            measure = _measurement(classifier, self._settings)
-            self._opened = self._open_records(), measure
-        records, measure = self._opened
+        from svdam.data.excerpts import spaced_excerpts
+
+        settings = self._settings
+        if self._records is None:
+            self._records = open_records(self._place)
+        if self._measure is None:
+            self._measure = _measurement(self._records, settings)
         columns: dict[str, list[np.ndarray]] = {}
-        for batch, song, first_frame in _batches(records, part, self._settings):
-            found = measure(batch) | {"song": song, "first_frame": first_frame}
-            songs = records.songs(self._settings.split)
+        for batch, song, first_frame in spaced_excerpts(
+            self._records,
+            spacing=settings.excerpt_spacing,
+            batch_size=settings.batch_size,
+            split=settings.split,
+            songs=range(part.first, part.stop),
+        ):
+            found = self._measure(batch) | {"song": song, "first_frame": first_frame}
+            songs = self._records.songs(settings.split)
             _require_finite(found["responses"], song, first_frame, songs)
             for name, values in found.items():
                 columns.setdefault(name, []).append(values)
@@ -210,12 +262,26 @@ class PartWorker(Stage):
 
 
 def _measurement(
-    classifier: keras.Model, settings: ResponseSettings
+    records: Records, settings: ResponseSettings
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """From excerpts to ``responses`` and, if there are any, ``probabilities``; (batch,) float32."""
-    settings = settings_by_card(settings, classifier)
-    respond = response_function(classifier, settings.response)
-    driven = driven_class(classifier, settings.response, settings.output_is)
+    import tensorflow as tf
+
+    from svdam.explain.named_outputs import load_classifier, told_by_card
+    from svdam.explain.probabilities import driven_class
+    from svdam.explain.responses import named_layers, response_function
+    from svdam.models.memory import activation_bytes, require_batch_fits
+
+    shape = (records.front_end.excerpt_frames, records.front_end.num_mels, 1)
+    classifier = load_classifier(
+        settings.classifier, shape, settings.allow_unsafe_model, named_layers(settings.response)
+    )
+    require_batch_fits(settings.batch_size, activation_bytes(classifier))
+    response, output_is = told_by_card(
+        classifier, settings.response, settings.output_is, settings.classifier
+    )
+    respond = response_function(classifier, response)
+    driven = driven_class(classifier, response, output_is)
 
     @tf.function(reduce_retracing=True)
     def apply(excerpts):
@@ -253,30 +319,8 @@ def _measure_parts(
             run_stage(todo, worker, *options, watch=lambda: bar.update(done() - bar.n))
 
 
-def _batches(
-    records: SongRecords, part: Part, settings: ResponseSettings
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """((b, frames, mels, 1) excerpts, (b,) int64 song, (b,) int64 first frame) of a part."""
-    length = records.front_end.excerpt_frames
-    waiting: list[tuple[np.ndarray, int, int]] = []
-
-    def batch() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        excerpts, songs, starts = zip(*waiting[: settings.batch_size], strict=True)
-        del waiting[: settings.batch_size]
-        return np.stack(excerpts)[..., np.newaxis], np.array(songs), np.array(starts)
-
-    for index, song in enumerate(records.songs(settings.split)[part.first : part.stop], part.first):
-        log_mel = records.log_mel(song)
-        for start in excerpt_starts(song.num_frames, length, settings.excerpt_spacing):
-            waiting.append((log_mel[start : start + length], index, start))
-            if len(waiting) == settings.batch_size:
-                yield batch()
-    if waiting:
-        yield batch()
-
-
 def _top_excerpts(
-    records: SongRecords, songs: Sequence[Song], columns: dict[str, np.ndarray], order: np.ndarray
+    records: Records, songs: list[SongEntry], columns: dict[str, np.ndarray], order: np.ndarray
 ) -> TopExcerpts:
     """Reads the excerpts at positions ``order``, each song once."""
     length = records.front_end.excerpt_frames
@@ -291,7 +335,7 @@ def _top_excerpts(
 
 
 def _require_finite(
-    responses: np.ndarray, song: np.ndarray, first_frame: np.ndarray, songs: Sequence[Song]
+    responses: np.ndarray, song: np.ndarray, first_frame: np.ndarray, songs: list[SongEntry]
 ) -> None:
     (bad,) = np.nonzero(~np.isfinite(responses))
     if len(bad):

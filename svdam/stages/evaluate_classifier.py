@@ -19,7 +19,7 @@ from svdam.core.files import atomic_path, write_json
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
 from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
-from svdam.core.summaries import Summaries
+from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError, quoted_list
 from svdam.evaluation import detection
 from svdam.evaluation.table import markdown_table, plain_table
@@ -30,7 +30,7 @@ from svdam.stages.prediction_source import ClassifierOnRecords, PredictionFiles,
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSettings(Settings):
-    """What `run_evaluation` takes; the flags of evaluate_classifier."""
+    """What `evaluate_classifier` takes."""
 
     output: str = setting("runs/evaluation", "Run folder to write.", path=True, identity=False)
     classifier: str = setting(
@@ -102,23 +102,11 @@ class EvaluationSettings(Settings):
                 raise InputError("--pitch_shifts: needs --audio, the folder with the songs' audio")
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What `run_evaluation` found.
-
-    Attributes:
-        folder: The run folder.
-        report: Contents of its ``evaluation.json``.
-        table: The scores as text.
-    """
-
-    folder: Path
-    report: dict[str, Any]
-    table: str
-
-
-def run_evaluation(settings: EvaluationSettings) -> Evaluation:
+def evaluate_classifier(settings: EvaluationSettings) -> dict[str, Any]:
     """Predicts, scores, and writes ``evaluation.json``, ``predictions.npz`` and summaries.
+
+    Returns:
+        Contents of ``evaluation.json``; see `score_songs`.
 
     Raises:
         InputError: If an input is missing or does not fit.
@@ -135,13 +123,16 @@ def run_evaluation(settings: EvaluationSettings) -> Evaluation:
         ) as bar:
             songs = {split: source.songs(split, bar.update) for split in needed}
         report = score_songs(songs, settings)
-        table = _table(report, plain_table)
         predictions = {song.name: song.prediction for split in needed for song in songs[split]}
         write_predictions(run.folder / "predictions.npz", predictions)
         write_json(run.folder / "evaluation.json", report)
         _write_summaries(run, report, songs[settings.split], settings)
         run.mark_complete(report["scores"])
-    return Evaluation(run.folder, report, table)
+    chosen = report["threshold_chosen_on"]
+    print(_table(report, plain_table))
+    print("Threshold: " + (f"chosen on split '{chosen}'" if chosen else "as given"))
+    print(f"Written to {run.folder}; charts: {tensorboard_command(run.folder)}")
+    return report
 
 
 def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | PredictionFiles:
@@ -233,7 +224,7 @@ def _write_summaries(
     run: Run, report: dict[str, Any], songs: Sequence[Song], settings: EvaluationSettings
 ) -> None:
     scores = {name: value for name, value in report["scores"].items() if value is not None}
-    with Summaries(run.folder) as summaries:
+    with Summaries(run.tensorboard, replace=True) as summaries:
         summaries.configuration(run.config)
         summaries.text("table", _table(report, markdown_table))
         summaries.scalars({f"evaluation/{name}": value for name, value in scores.items()}, step=0)

@@ -1,4 +1,4 @@
-"""The whole grid of settings as one batch (Section 3.4), in chunks that survive a kill.
+"""The whole grid of configurations as one batch (Section 3.4), in chunks that survive a kill.
 
 27 configurations of 50 examples are 9 pairs of learning rate and prior weight times 50 latents, for
 the longest number of steps; shorter ones are snapshots. These 450 trajectories are split into
@@ -12,6 +12,7 @@ import itertools
 import math
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,11 @@ from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
+from svdam.evaluation.ranking import Configuration
 from svdam.explain.maximization import HISTORIES, Maximization, Maximizer, Snapshot
-from svdam.explain.named_outputs import settings_by_card
-from svdam.explain.optimizers import Adam, GradientAscent
 from svdam.explain.replicas import Replicas
-from svdam.explain.settings import SearchSettings
-from svdam.explain.starts import starting_latents
 from svdam.models.search_memory import latents_at_once
-from svdam.results.files import AMResults, Configuration
-from svdam.stages.watching import SUMMARIES, LiveSummaries
+from svdam.stages.example_summaries import LiveSummaries
 
 LARGEST_CHUNK = 150
 """Latents of a chunk, where memory allows more: a larger batch is no faster."""
@@ -43,51 +40,68 @@ _SNAPSHOT_FIELDS = ("latents", "examples", "responses", "log_priors")
 
 
 def search(
-    settings: SearchSettings,
-    generator: keras.Model | None,
-    classifier: keras.Model,
+    engine: Maximizer,
+    starts: np.ndarray,
+    learning_rates: Sequence[float],
+    prior_weights: Sequence[float],
+    num_steps: Sequence[int],
     run: Run,
+    size: int,
+    response: str,
     strategy: tf.distribute.Strategy | None = None,
-) -> AMResults | None:
-    """Optimises all latents under all configurations.
+) -> dict[str, Any] | None:
+    """Optimizes all latents under all configurations.
 
     Args:
-        settings: See `SearchSettings`.
-        generator: From latents to the classifier's input; None to search the excerpts themselves.
-        classifier: From excerpts to responses.
+        engine: What to optimize.
+        starts: (N, ...) starting latents.
+        learning_rates: Learning rates.
+        prior_weights: Weights of the prior.
+        num_steps: Numbers of steps.
         run: The run folder; finished chunks are kept there.
+        size: Latents of a chunk, at most; see `chunk_size`.
+        response: Name of the response, for messages.
         strategy: Splits the latents of each chunk over devices; models were loaded in its scope.
 
     Returns:
-        The results, configurations in the order learning rate, prior weight, steps. None in the
-        processes of multi_worker that are not the chief.
+        Configurations, in the order learning rate, prior weight, steps, and the arrays of an
+        `AMResults`. None in the processes of multi_worker that are not the chief.
 
     Raises:
-        InputError: If the models do not fit each other, a layer does not exist, or a response is
-            not finite.
+        InputError: If a response is not finite.
     """
-    engine = Maximizer(
-        generator,
-        classifier,
-        settings_by_card(settings, classifier).response,
-        settings.direction,
-        settings.prior,
-        settings.keep,
-        _optimizer(settings),
-        strategy,
-    )
-    starts, seeds = starting_latents(settings.seeds, settings.latents, engine.latent_shape)
-    pairs = list(itertools.product(settings.learning_rates, settings.prior_weights))
-    models = [model for model in (generator, classifier) if model is not None]
-    room = latents_at_once(models, settings.max_memory, _results_bytes(settings, starts, models))
-    chunks = split_evenly(len(pairs) * len(starts), min(room, LARGEST_CHUNK))
+    pairs = list(itertools.product(learning_rates, prior_weights))
+    chunks = split_evenly(len(pairs) * len(starts), size)
     paths = [run.folder / _CHUNKS / f"{number:05d}.npz" for number in range(len(chunks))]
     chunks_by_path = dict(zip(paths, chunks, strict=True))
-    _search_chunks(engine, settings, starts, pairs, chunks_by_path, run, strategy)
+    _search_chunks(engine, starts, pairs, num_steps, chunks_by_path, run, response, strategy)
     if strategy is not None and not is_chief(strategy):
         return None
     parts = [read_npz(path) for path in paths]
-    return _gather(settings, seeds, pairs, engine.evaluate(starts), parts, run.config)
+    return _gather(pairs, num_steps, engine.evaluate(starts), parts)
+
+
+def chunk_size(
+    models: list[keras.Model],
+    num_latents: int,
+    grid: tuple[Sequence[float], Sequence[float], Sequence[int]],
+    max_memory_gib: float,
+) -> int:
+    """Latents of a chunk, so that a run stays under a bound of memory.
+
+    Args:
+        models: Generator, if there is one, and classifier.
+        num_latents: Latents of a configuration.
+        grid: Learning rates, prior weights and numbers of steps.
+        max_memory_gib: Bound for the whole process, in GiB.
+
+    Raises:
+        InputError: If there is no room for a single one.
+    """
+    example = math.prod(size or 1 for size in models[-1].input_shape[1:])
+    # Twice the examples: once as chunks, once as the whole.
+    results_bytes = 2 * 4 * math.prod(map(len, grid)) * num_latents * example
+    return min(latents_at_once(models, max_memory_gib, results_bytes), LARGEST_CHUNK)
 
 
 def remove_chunks(run: Run) -> None:
@@ -101,32 +115,18 @@ def split_evenly(count: int, size: int) -> list[slice]:
     return [slice(first, last) for first, last in itertools.pairwise(edges)]
 
 
-def _optimizer(settings: SearchSettings) -> Adam | GradientAscent:
-    if settings.optimizer == "adam":
-        return Adam(settings.beta_1)
-    return GradientAscent(settings.weight_decay)
-
-
-def _results_bytes(settings: SearchSettings, starts: np.ndarray, models: list) -> int:
-    """Twice the examples: once as chunks, once as the whole."""
-    configurations = (
-        len(settings.learning_rates) * len(settings.prior_weights) * len(settings.num_steps)
-    )
-    example = math.prod(size or 1 for size in models[-1].input_shape[1:])
-    return 2 * 4 * configurations * len(starts) * example
-
-
 def _search_chunks(
     engine: Maximizer,
-    settings: SearchSettings,
     starts: np.ndarray,
     pairs: list[tuple[float, float]],
+    snapshot_steps: Sequence[int],
     chunks: dict[Path, slice],
     run: Run,
+    response: str,
     strategy: tf.distribute.Strategy | None,
 ) -> None:
     """Computes the chunks that are not in the run folder yet; trajectories go pair by pair."""
-    num_steps = max(settings.num_steps)
+    num_steps = max(snapshot_steps)
     rates, weights = (np.repeat(column, len(starts)) for column in zip(*pairs, strict=True))
     latents = np.tile(starts, (len(pairs), *[1] * (starts.ndim - 1)))
     writes = strategy is None or is_chief(strategy)
@@ -148,10 +148,10 @@ def _search_chunks(
                     rates[chunk],
                     weights[chunk],
                     num_steps,
-                    settings.num_steps,
+                    snapshot_steps,
                     on_steps=view.show,
                 )
-            _require_finite(result, settings.response)
+            _require_finite(result, response)
             if writes:
                 run.require_present()
                 _save_chunk(path, result)
@@ -187,7 +187,7 @@ def _live_summaries(
     if not writes:
         return contextlib.nullcontext()
     name = f"searching latents {chunk.start + 1} to {chunk.stop}"
-    return LiveSummaries(run.folder / SUMMARIES / name, num_steps)
+    return LiveSummaries(run.tensorboard / name, num_steps)
 
 
 def _require_finite(result: Maximization, response: str) -> None:
@@ -212,45 +212,40 @@ def _save_chunk(path: Path, result: Maximization) -> None:
 
 
 def _gather(
-    settings: SearchSettings,
-    seeds: np.ndarray,
     pairs: list[tuple[float, float]],
+    num_steps: Sequence[int],
     start: Snapshot,
     parts: list[dict[str, np.ndarray]],
-    provenance: dict[str, Any],
-) -> AMResults:
+) -> dict[str, Any]:
+    """Joins the chunks."""
+    num_latents = len(start.latents)
+
     def joined(name: str) -> np.ndarray:
         """(configuration, seed, ...), with the steps inside each pair."""
         by_step = []
-        for step in settings.num_steps:
+        for step in num_steps:
             rows = np.concatenate([part[f"{name}_{step}"] for part in parts])
-            by_step.append(rows.reshape(len(pairs), len(seeds), *rows.shape[1:]))
+            by_step.append(rows.reshape(len(pairs), num_latents, *rows.shape[1:]))
         stacked = np.stack(by_step, axis=1)
         return stacked.reshape(-1, *stacked.shape[2:])
 
     def history(name: str) -> np.ndarray:
         """(pair, steps + 1, seed)."""
         rows = np.concatenate([part[name] for part in parts], axis=1)
-        return rows.reshape(len(rows), len(pairs), len(seeds)).swapaxes(0, 1)
+        return rows.reshape(len(rows), len(pairs), num_latents).swapaxes(0, 1)
 
-    return AMResults(
-        configurations=[
-            Configuration(rate, weight, step)
-            for rate, weight in pairs
-            for step in settings.num_steps
+    return {
+        "configurations": [
+            Configuration(rate, weight, step) for rate, weight in pairs for step in num_steps
         ],
-        response=settings.response,
-        direction=settings.direction,
-        seeds=seeds,
-        start_latents=start.latents,
-        start_examples=start.examples,
-        start_responses=start.responses,
+        "start_latents": start.latents,
+        "start_examples": start.examples,
+        "start_responses": start.responses,
         **{name: joined(name) for name in _SNAPSHOT_FIELDS},
-        history_rates=np.array([rate for rate, _ in pairs]),
-        history_weights=np.array([weight for _, weight in pairs]),
-        history_responses=history("response_history"),
-        history_log_priors=history("log_prior_history"),
-        history_gradient_norms=history("gradient_norm_history"),
-        history_latent_norms=history("latent_norm_history"),
-        provenance=provenance,
-    )
+        "history_rates": np.array([rate for rate, _ in pairs]),
+        "history_weights": np.array([weight for _, weight in pairs]),
+        "history_responses": history("response_history"),
+        "history_log_priors": history("log_prior_history"),
+        "history_gradient_norms": history("gradient_norm_history"),
+        "history_latent_norms": history("latent_norm_history"),
+    }

@@ -5,52 +5,37 @@ No TensorFlow, except for the summaries at the very end.
 
 import csv
 import dataclasses
-import functools
 import shlex
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from svdam.audio.inversion import (
-    GRIFFIN_LIM_ITERATIONS,
-    INVERSIONS,
-    log_mels_to_audio,
-    round_trip_error_db,
-)
-from svdam.core.config import FRONT_END
+from svdam.audio.inversion import INVERSIONS
 from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, setting
-from svdam.core.summaries import Summaries
+from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError
-from svdam.evaluation.ranking import Ranking
+from svdam.evaluation.ranking import Configuration, Ranking
 from svdam.report.assets import Synthesis
-from svdam.report.content import (
-    ExampleSet,
-    RankingRow,
-    RealismRow,
-    ReportContent,
-    SpectrogramAxes,
-)
+from svdam.report.content import ExampleSet, RealismRow, ReportContent, SpectrogramAxes
 from svdam.report.figures import figure_4_sets
-from svdam.report.pages import write_real_page, write_report
-from svdam.results.files import (
-    AMResults,
-    RealResponses,
-    read_responses,
-    read_results,
-)
+from svdam.report.pages import write_report
+from svdam.results.array_files import fingerprint
+from svdam.results.examples import AMResults, read_results
 from svdam.results.rankings import read_ranking
+from svdam.results.responses import compared_responses, read_responses
 from svdam.stages.report_sets import (
+    clear_page,
     concept_rows,
     example_set,
     grid_set,
     real_set,
+    sound_synthesis,
     start_set,
 )
-from svdam.stages.select_hyperparameters import REALISM_NAME, extreme_responses
+from svdam.stages.select_hyperparameters import REALISM_NAME
 
 SOUND_CHOICES = ("all", "best")
 
@@ -109,12 +94,15 @@ def make_report(settings: ReportSettings) -> Path:
     """
     content = read_content(settings)
     with start_run(settings.output, "make_report", settings) as run:
-        for name in ("figures", "images", "sounds"):  # Nothing of an earlier report is left over.
-            shutil.rmtree(run.folder / name, ignore_errors=True)
+        clear_page(run.folder)
         synthesis = sound_synthesis(settings.inversion, settings.momentum)
         page = write_report(run.folder, content, synthesis)
         _write_summaries(run, content, synthesis)
         run.mark_complete({"page": page.name, "examples": sum(map(len, content.configurations))})
+    print(f"report: {page.resolve()}")
+    print(f"figures: {page.parent / 'figures'}")
+    print(f"sounds: {page.parent / 'sounds'}")
+    print(f"TensorBoard: {tensorboard_command(page.parent)}")
     return page
 
 
@@ -127,21 +115,14 @@ def read_content(settings: ReportSettings) -> ReportContent:
     grid = read_results(settings.grid, "grid")
     real = read_responses(settings.responses, "responses")
     selection = open_run(settings.selection, "select_hyperparameters", "selection")
-    ranking, values = read_ranking(selection.folder / "ranking.csv")
-    positions = _positions(grid, ranking, values)
-    compared = extreme_responses(real, grid, ranking.num_real)
-    if not np.isclose(compared.mean(), ranking.real_mean, rtol=1e-4, atol=1e-4):
-        raise InputError(
-            f"--selection: {settings.selection} was made with other --responses (mean "
-            f"{ranking.real_mean:.6g}, now {compared.mean():.6g}); run select_hyperparameters anew"
-        )
+    summary = selection.summary()
+    ranking = read_ranking(selection.folder / "ranking.csv")
+    compared = compared_responses(real, grid, ranking.num_real)
+    _require_same_runs(settings, grid, compared, ranking, summary)
     start = start_set(grid)
-    configurations = [
-        grid_set(grid, position, row.rank, row.mark, settings.sounds)
-        for position, row in zip(positions, ranking.rows, strict=True)
-    ]
-    searched = _searched_sets(settings, grid, values[ranking.best.index], configurations[0])
-    highest, lowest = real_set(real, real.highest, "highest"), real_set(real, real.lowest, "lowest")
+    configurations = [grid_set(grid, row, settings.sounds) for row in ranking.rows]
+    searched = _searched_sets(settings, grid, ranking.best.configuration, configurations[0])
+    highest, lowest = real_set(real, "highest"), real_set(real, "lowest")
     compared_sets = {"start": start, **searched, "lowest real": lowest, "highest real": highest}
     return ReportContent(
         response=grid.response,
@@ -154,17 +135,21 @@ def read_content(settings: ReportSettings) -> ReportContent:
         lowest=lowest,
         real_responses=real.responses,
         compared_responses=compared,
-        ranking=[_ranking_row(row, values[row.index]) for row in ranking.rows],
-        warnings=list(selection.summary().get("warnings", [])),
+        ranking=ranking.rows,
+        warnings=list(summary.get("warnings", [])),
         concept=concept_rows(compared_sets, claims=grid.response == "logit"),
         realism=_realism_rows(selection.folder / REALISM_NAME, ranking),
         correlations={
-            name.removesuffix("s"): value
-            for name, value in selection.summary().get("correlations", {}).items()
+            name.removesuffix("s"): value for name, value in summary.get("correlations", {}).items()
         },
         detection=_detection(settings.evaluation, grid),
         concept_name=settings.concept,
-        provenance=_provenance(settings, grid, real, selection),
+        provenance={
+            "report": settings.to_dict(),
+            "grid": grid.provenance,
+            "responses": real.provenance,
+            "selection": selection.config,
+        },
         measured_by={
             "critic_score": selection.settings["critic"],
             "nearest_distance": selection.settings["nearest_layer"],
@@ -173,25 +158,29 @@ def read_content(settings: ReportSettings) -> ReportContent:
     )
 
 
-def _positions(grid: AMResults, ranking: Ranking, values: dict[int, tuple]) -> list[int]:
-    """Position in the grid of each ranked configuration, the best first."""
-    known = {dataclasses.astuple(one): index for index, one in enumerate(grid.configurations)}
-    positions = []
-    for row in ranking.rows:
-        position = known.get(values[row.index])
-        if position is None or not np.isclose(
-            grid.responses[position].mean(), row.mean, rtol=1e-4, atol=1e-4
-        ):
-            raise InputError(
-                f"--selection: ranks {row.name}, which --grid does not hold with these responses; "
-                "run select_hyperparameters on this grid"
-            )
-        positions.append(position)
-    return positions
+def _require_same_runs(
+    settings: ReportSettings,
+    grid: AMResults,
+    compared: np.ndarray,
+    ranking: Ranking,
+    selection: dict[str, Any],
+) -> None:
+    """Refuses a selection that was made of other runs."""
+    unknown = [row for row in ranking.rows if row.configuration not in grid.configurations]
+    if unknown or selection.get("ranked") != fingerprint(grid.responses):
+        raise InputError(
+            "--selection: ranks other examples than those of --grid; "
+            "run select_hyperparameters on this grid"
+        )
+    if selection.get("compared") != fingerprint(compared):
+        raise InputError(
+            f"--selection: {settings.selection} was made with other --responses; "
+            "run select_hyperparameters again"
+        )
 
 
 def _searched_sets(
-    settings: ReportSettings, grid: AMResults, best: tuple, best_set: ExampleSet
+    settings: ReportSettings, grid: AMResults, best: Configuration, best_set: ExampleSet
 ) -> dict[str, ExampleSet | None]:
     """The sets of Figure 4's rows below the start."""
     sets: dict[str, ExampleSet | None] = {}
@@ -204,8 +193,7 @@ def _searched_sets(
                 f"python -m svdam.maximize_activation --flagfile={flagfile} "
                 f"--direction={direction} --output={shlex.quote(folder)}"
             )
-            open_run(folder, "maximize_activation", flag, make)
-            results = read_results(folder, flag)
+            results = read_results(folder, flag, make)
             _require_same_search(results, grid, best, direction, flag, folder)
             found = example_set(results, 0, name, name, name, range(len(results.seeds)))
             same = np.allclose(found.responses, best_set.responses, rtol=1e-3, atol=1e-3)
@@ -216,15 +204,14 @@ def _searched_sets(
 
 
 def _require_same_search(
-    results: AMResults, grid: AMResults, best: tuple, direction: str, flag: str, folder: str
+    results: AMResults, grid: AMResults, best: Configuration, direction: str, flag: str, folder: str
 ) -> None:
     """Figure 4 compares latent by latent, so that runs must agree in all but the direction."""
-    found = [dataclasses.astuple(one) for one in results.configurations]
     again = f"run maximize_activation with the selection's best.cfg and --direction={direction}"
     for what, value, expected in (
         ("direction", results.direction, direction),
         ("response", results.response, grid.response),
-        ("configurations", found, [best]),
+        ("configurations", results.configurations, [best]),
         ("seeds", results.seeds.tolist(), grid.seeds.tolist()),
     ):
         if value != expected:
@@ -239,17 +226,6 @@ def _require_same_search(
         raise InputError(f"--{flag}: {folder} was made with another generator than --grid; {again}")
     if not np.allclose(results.start_responses, grid.start_responses, rtol=1e-3, atol=1e-2):
         raise InputError(f"--{flag}: {folder} explains another classifier than --grid; {again}")
-
-
-def _ranking_row(row: Any, values: tuple) -> RankingRow:
-    shared = {field.name for field in dataclasses.fields(RankingRow)} & vars(row).keys()
-    rate, weight, steps = values
-    return RankingRow(
-        learning_rate=rate,
-        prior_weight=weight,
-        num_steps=steps,
-        **{name: getattr(row, name) for name in shared},
-    )
 
 
 def _realism_rows(path: Path, ranking: Ranking) -> list[RealismRow]:
@@ -293,56 +269,11 @@ def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:
     return run.summary()
 
 
-def _provenance(
-    settings: ReportSettings, grid: AMResults, real: RealResponses, selection: Run
-) -> dict[str, Any]:
-    return {
-        "report": settings.to_dict(),
-        "grid": grid.provenance,
-        "responses": real.provenance,
-        "selection": selection.config,
-    }
-
-
-def write_responses_page(folder: Path, real: RealResponses) -> Path:
-    """Writes the page of collect_responses: the most extreme real excerpts with their sounds."""
-    for name in ("figures", "images", "sounds"):  # Nothing of an earlier run is left over.
-        shutil.rmtree(folder / name, ignore_errors=True)
-    return write_real_page(
-        folder,
-        real_set(real, real.highest, "highest"),
-        real_set(real, real.lowest, "lowest"),
-        real.responses,
-        real.response,
-        SpectrogramAxes.of(),
-        sound_synthesis(),
-        real.provenance,
-    )
-
-
-def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) -> Synthesis:
-    """How a page's sounds are made; see `svdam.audio.inversion.log_mels_to_audio`."""
-    ways = {
-        "pseudo_inverse": "the filterbank's pseudo-inverse",
-        "nnls": "non-negative least squares",
-    }
-    algorithm = f"the fast Griffin-Lim algorithm (momentum {momentum:g})"
-    return Synthesis(
-        functools.partial(log_mels_to_audio, inversion=inversion, momentum=momentum),
-        FRONT_END.sample_rate,
-        round_trip_error_db,
-        f"Sounds are made by {ways[inversion]} and {GRIFFIN_LIM_ITERATIONS} iterations of "
-        f"{algorithm if momentum else 'Griffin and Lim'}.",
-    )
-
-
 def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> None:
     """The report's figures and a few of its sounds, for TensorBoard."""
     from PIL import Image
 
-    folder = run.folder / "tensorboard"
-    shutil.rmtree(folder, ignore_errors=True)
-    with Summaries(folder) as summaries:
+    with Summaries(run.tensorboard, replace=True) as summaries:
         summaries.configuration(run.config)
         for path in sorted((run.folder / "figures").glob("*.png")):
             pixels = np.asarray(Image.open(path).convert("RGB"))

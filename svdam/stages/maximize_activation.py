@@ -1,36 +1,147 @@
-"""A whole run of activation maximization: models in, run folder out."""
+"""Activation maximization with one configuration, or with a grid of them (eq. 2, Section 3.4).
+
+TensorFlow is loaded when the stage runs: wrong settings are refused without it.
+"""
 
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-import tensorflow as tf
-
-from svdam.core.distribution import is_chief, make_strategy
+from svdam.core.distribution import STRATEGIES, is_chief, make_strategy
 from svdam.core.files import checksum
-from svdam.core.precision import resolve_precision
+from svdam.core.precision import precision_setting, resolve_precision
 from svdam.core.runs import Run, start_run
+from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
 from svdam.core.summaries import tensorboard_command
 from svdam.core.validation import InputError
-from svdam.explain.named_outputs import settings_by_card, with_card
-from svdam.explain.probabilities import DrivenClass, driven_class
-from svdam.explain.responses import named_layers
-from svdam.explain.settings import NO_GENERATOR, SearchSettings
-from svdam.explain.starts import latents_path
-from svdam.models.loading import load_model, model_path
-from svdam.models.precision import in_float32, use_mixed_bfloat16
-from svdam.models.shapes import matched_models
-from svdam.results.files import AMResults, write_results
-from svdam.stages.grid import remove_chunks, search
-from svdam.stages.watching import SUMMARIES, write_summaries
+from svdam.explain.choices import BETA_1, DIRECTIONS, KEEP, OPTIMIZERS, PRIORS
+from svdam.explain.starts import latents_path, parse_seeds, starting_latents
+from svdam.results.examples import AMResults, write_results
+from svdam.stages.example_summaries import write_summaries
 
-COMMAND = "maximize_activation"
+if TYPE_CHECKING:
+    import keras
+
+    from svdam.explain.optimizers import Optimizer
+
+NO_GENERATOR = "none"
+"""Value of ``--generator`` that searches the excerpt itself (eq. 1)."""
 
 
-def explain(settings: SearchSettings) -> AMResults | None:
-    """Searches, and writes results, table and summaries into the run folder.
+@dataclasses.dataclass(frozen=True)
+class SearchSettings(Settings):
+    """Settings of maximize_activation: one configuration, or a grid of them (Section 3.4)."""
+
+    output: str = setting("runs/grid", "Run folder.", path=True, identity=False)
+    classifier: str = setting(
+        "checkpoints/demo_svdnet.keras",
+        "A .keras file, or a run folder of train_classifier.",
+        path=True,
+    )
+    generator: str = setting(
+        "checkpoints/demo_generator.keras",
+        "A .keras file, or a run folder of train_gan. none: search the excerpt itself, without a "
+        "prior (eq. 1).",
+        path=True,
+    )
+    response: str = setting(
+        "logit", "What to drive: logit, fc2:17, conv3, logit - 0.5 * conv1; names of layers."
+    )
+    output_is: str = output_setting()
+    direction: str = setting("max", "Drive the response up or down.", choices=DIRECTIONS)
+    optimizer: str = setting(
+        "adam",
+        "adam, as in the paper; gradient_ascent: plain, with a rate that falls linearly to 0.",
+        choices=OPTIMIZERS,
+    )
+    learning_rates: tuple[float, ...] = setting(
+        (0.1, 0.01, 0.001), "Learning rates; of gradient_ascent the first step's.", above=0
+    )
+    beta_1: float = setting(
+        BETA_1, "Of Adam; the released code uses 0.9.", minimum=0, maximum=0.9999
+    )
+    weight_decay: float = setting(
+        0.0,
+        "Of gradient_ascent: share of the latent taken off after each step, in place of a prior; "
+        "the released code's 0.99 is 0.01.",
+        minimum=0,
+        maximum=0.9999,
+    )
+    prior_weights: tuple[float, ...] = setting(
+        (0.1, 0.01, 0.001), "Weights lambda of the prior.", minimum=0
+    )
+    num_steps: tuple[int, ...] = setting((100, 500, 1000), "Steps of the optimizer.", minimum=1)
+    seeds: str | None = setting(
+        None,
+        "Seeds of the starting latents, as 0-49 or 3,5,8-11; with --latents the rows to take. "
+        "Default: 0-49, or all rows.",
+    )
+    latents: str | None = setting(
+        None,
+        "Starting latents: a .npy file (N, latent size), or results.h5 (or the run folder) of an "
+        "earlier run with one configuration, whose final latents are taken. Default: from --seeds.",
+        path=True,
+    )
+    prior: str = setting("paper", "Prior of the latents.", choices=PRIORS)
+    keep: str = setting(
+        "last", "Keep what the last step reached, or the best response seen.", choices=KEEP
+    )
+    precision: str = precision_setting()
+    max_memory: float = setting(
+        4.0,
+        "Memory to stay under, in GiB: decides how many latents are optimised at once.",
+        above=0,
+    )
+    strategy: str = setting(
+        "one_device",
+        "Split the latents: mirrored over the GPUs of this machine, multi_worker over the "
+        "processes of TF_CONFIG.",
+        choices=STRATEGIES,
+    )
+    allow_unsafe_model: bool = unsafe_model_setting()
+
+    def validate(self) -> None:
+        """Checks the lists, and refuses combinations that have no meaning."""
+        for name in ("learning_rates", "prior_weights", "num_steps"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"--{name}: found {values}, expected different values")
+        if self.seeds is not None:
+            parse_seeds(self.seeds)
+        if self.generator == NO_GENERATOR and self.prior != "none":
+            raise InputError(
+                f"--prior={self.prior}: with --generator=none the excerpt itself is searched, "
+                "which has no prior; add --prior=none --prior_weights=0"
+            )
+        if self.prior == "none" and any(self.prior_weights):
+            raise InputError(
+                f"--prior_weights: found {self.prior_weights}, but --prior=none leaves nothing to "
+                "weigh; expected --prior_weights=0"
+            )
+        if self.optimizer == "adam":
+            self._refuse("weight_decay", self.weight_decay != 0, "gradient_ascent alone has it")
+            return
+        self._refuse("beta_1", self.beta_1 != BETA_1, "Adam alone has it")
+        self._refuse(
+            "num_steps",
+            len(self.num_steps) > 1,
+            "the falling rate makes each number of steps a run of its own; give one",
+        )
+        self._refuse(
+            "weight_decay",
+            self.weight_decay != 0 and self.prior != "none",
+            "it stands in the prior's place; add --prior=none --prior_weights=0",
+        )
+
+    def _refuse(self, name: str, refused: bool, why: str) -> None:
+        if refused:
+            value = getattr(self, name)
+            raise InputError(f"--{name}: found {value} with --optimizer={self.optimizer}: {why}")
+
+
+def maximize_activation(settings: SearchSettings) -> AMResults | None:
+    """Optimizes latents, and writes results, table and summaries into the run folder.
 
     Returns:
         The results; None in the processes of multi_worker that do not write.
@@ -40,44 +151,67 @@ def explain(settings: SearchSettings) -> AMResults | None:
             settings has no meaning.
     """
     inputs = _checksums(settings)
-    strategy = make_strategy(settings.strategy)
+    strategy = make_strategy(settings.strategy)  # Before anything else of TensorFlow runs.
     settings = resolve_precision(settings)
+
+    from svdam.explain.maximization import Maximizer
+    from svdam.explain.named_outputs import told_by_card
+    from svdam.explain.probabilities import driven_class
+    from svdam.models.precision import in_float32
+    from svdam.stages.grid import chunk_size, remove_chunks, search
+
     with strategy.scope():
-        generator, classifier = _models(settings)
-    told = settings_by_card(settings, classifier)
-    driven = driven_class(classifier, told.response, told.output_is)
-    with _open_run(settings, inputs, strategy) as run:
-        results = search(settings, generator, classifier, run, strategy)
-        if results is None:
+        generator, classifier = _load_models(settings)
+    response, output_is = told_by_card(
+        classifier, settings.response, settings.output_is, settings.classifier
+    )
+    driven = driven_class(classifier, response, output_is)
+    engine = Maximizer(
+        generator,
+        classifier,
+        response,
+        settings.direction,
+        settings.prior,
+        settings.keep,
+        _optimizer(settings),
+        strategy,
+    )
+    starts, seeds = starting_latents(settings.seeds, settings.latents, engine.latent_shape)
+    grid = settings.learning_rates, settings.prior_weights, settings.num_steps
+    models = [model for model in (generator, classifier) if model is not None]
+    size = chunk_size(models, len(starts), grid, settings.max_memory)
+    with _open_run(settings, inputs, is_chief(strategy)) as run:
+        found = search(engine, starts, *grid, run, size, settings.response, strategy)
+        if found is None:
             return None
+        results = AMResults(
+            **found,
+            response=settings.response,
+            direction=settings.direction,
+            seeds=seeds,
+            provenance=run.config,
+        )
         if driven is not None:
             with in_float32(classifier):
-                results = _with_probabilities(results, classifier, driven)
+                results = dataclasses.replace(
+                    results,
+                    start_probabilities=driven.classify(classifier, results.start_examples),
+                    probabilities=driven.classify(classifier, results.examples),
+                )
         write_results(run.folder, results)
-        write_summaries(run.folder / SUMMARIES, results)
+        write_summaries(run.tensorboard, results)
         run.mark_complete(
             {"configurations": len(results.configurations), "examples": len(results.seeds)}
         )
-        remove_chunks(run)
+        remove_chunks(run)  # Last: a run without them and not complete would start again.
     _report(results, run.folder)
     return results
 
 
-def _with_probabilities(
-    results: AMResults, classifier: keras.Model, driven: DrivenClass
-) -> AMResults:
-    """Adds the probability of the class that was driven."""
-    examples = results.examples
-    found = driven.classify(classifier, examples.reshape(-1, *examples.shape[2:]))
-    return dataclasses.replace(
-        results,
-        start_probabilities=driven.classify(classifier, results.start_examples),
-        probabilities=found.reshape(examples.shape[:2]),
-    )
-
-
 def _checksums(settings: SearchSettings) -> dict[str, str]:
     """SHA-256 of every file that the run reads, by name."""
+    from svdam.models.loading import model_path
+
     paths = {"classifier": model_path(settings.classifier, "classifier")}
     if settings.generator != NO_GENERATOR:
         paths["generator"] = model_path(settings.generator, "generator")
@@ -86,7 +220,13 @@ def _checksums(settings: SearchSettings) -> dict[str, str]:
     return {f"{name}_sha256": checksum(path) for name, path in paths.items()}
 
 
-def _models(settings: SearchSettings) -> tuple[keras.Model | None, keras.Model]:
+def _load_models(settings: SearchSettings) -> "tuple[keras.Model | None, keras.Model]":
+    from svdam.explain.named_outputs import with_card
+    from svdam.explain.responses import named_layers
+    from svdam.models.loading import load_model
+    from svdam.models.precision import use_mixed_bfloat16
+    from svdam.models.shapes import matched_models
+
     unsafe = settings.allow_unsafe_model
     layers = named_layers(settings.response)
     classifier = load_model(settings.classifier, "classifier", None, unsafe, layers)
@@ -94,27 +234,31 @@ def _models(settings: SearchSettings) -> tuple[keras.Model | None, keras.Model]:
     if settings.generator != NO_GENERATOR:
         generator = load_model(settings.generator, "generator", None, unsafe)
     generator, classifier = matched_models(generator, classifier)
-    _require_excerpts(tuple(classifier.input_shape[1:]))
+    shape = tuple(classifier.input_shape[1:])
+    if len(shape) != 3 or shape[-1] != 1:  # Results could not hold them.
+        raise InputError(
+            f"--classifier: it takes {shape}, expected excerpts of shape (frames, mels, 1)"
+        )
     if settings.precision == "mixed_bfloat16":
         for model in filter(None, (generator, classifier)):
             use_mixed_bfloat16(model)
     return generator, with_card(classifier, settings.classifier)
 
 
-def _require_excerpts(shape: tuple[int, ...]) -> None:
-    """Refuses models of something else than spectrograms, which results could not hold."""
-    if len(shape) != 3 or shape[-1] != 1:
-        raise InputError(
-            f"--classifier: it takes {shape}, expected excerpts of shape (frames, mels, 1)"
-        )
+def _optimizer(settings: SearchSettings) -> "Optimizer":
+    from svdam.explain.optimizers import Adam, GradientAscent
+
+    if settings.optimizer == "adam":
+        return Adam(settings.beta_1)
+    return GradientAscent(settings.weight_decay)
 
 
 def _open_run(
-    settings: SearchSettings, inputs: dict[str, Any], strategy: tf.distribute.Strategy
+    settings: SearchSettings, inputs: dict[str, Any], writes: bool
 ) -> contextlib.AbstractContextManager[Run]:
     """The run folder; processes that are not the chief read and write nothing there."""
-    if is_chief(strategy):
-        return start_run(settings.output, COMMAND, settings, inputs)
+    if writes:
+        return start_run(settings.output, "maximize_activation", settings, inputs)
     return contextlib.nullcontext(Run(Path(settings.output), {}))
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from svdam.core.files import checksum
 from svdam.core.validation import InputError, quoted_list
-from svdam.data.records import SongEntry, open_records
+from svdam.data.records import SongEntry
 from svdam.datasets.labels import frame_labels, parse_labels
 from svdam.datasets.sources import AUDIO_SUFFIXES, SPLITS, read_list
 from svdam.results.predictions import read_predictions, read_truth, truth_of_frames
-from svdam.stages.builtin_records import resolve_records
+from svdam.stages.inputs import input_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ class ClassifierOnRecords:
         from svdam.models.probabilities import kind_of_output
 
         path = model_path(classifier, "classifier")
-        self._records = open_records(resolve_records(records), "records")
+        self._records = input_records(records)
         self._pitch_shifts = pitch_shifts
         self._audio = audio
         front_end = self._records.front_end
@@ -91,7 +91,7 @@ class ClassifierOnRecords:
             )
         self.inputs: dict[str, Any] = {
             "records_fingerprint": self._records.fingerprint,
-            "classifier_sha256": file_fingerprint(path),
+            "classifier_sha256": checksum(path),
         }
 
     def require_labels(self, split: str, for_threshold: bool) -> None:
@@ -171,7 +171,7 @@ class PredictionFiles:
         """
         self._predictions = read_predictions(paths)
         self._stems = {_stem(name): name for name in self._predictions}
-        self.inputs: dict[str, Any] = {"predictions_sha256": [file_fingerprint(p) for p in paths]}
+        self.inputs: dict[str, Any] = {"predictions_sha256": [checksum(p) for p in paths]}
         self._place = f"--labels: {labels}"
         if labels is None:
             self._splits: dict[str | None, dict] = self._labels_of_records(records)
@@ -181,7 +181,7 @@ class PredictionFiles:
             self._splits = {None: self._labels_of_folder(Path(labels))}
         else:
             self._splits = {None: self._labels_of_arrays(labels, labels_per_second)}
-            self.inputs["labels_sha256"] = file_fingerprint(labels)
+            self.inputs["labels_sha256"] = checksum(labels)
         self.has_splits = None not in self._splits
 
     def require_labels(self, split: str, for_threshold: bool) -> None:
@@ -211,7 +211,7 @@ class PredictionFiles:
         return self._splits.get(split if self.has_splits else None, {})
 
     def _labels_of_records(self, folder: str) -> dict[str | None, dict]:
-        records = open_records(resolve_records(folder), "records")
+        records = input_records(folder)
         self.inputs["records_fingerprint"] = records.fingerprint
         self._place = f"--records: {records.folder}"
         splits: dict[str | None, dict] = {}
@@ -298,9 +298,3 @@ def _stem(name: str) -> str:
     """A file's name without its suffix, if it has one that audio has."""
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in AUDIO_SUFFIXES else name
-
-
-def file_fingerprint(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

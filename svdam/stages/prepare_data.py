@@ -23,12 +23,15 @@ from svdam.core.files import write_json
 from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
+from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError, quoted_list
 from svdam.data import shards
 from svdam.data.audio_checksums import AudioChecksums
 from svdam.data.manifest import MANIFEST_NAME, build_manifest
+from svdam.data.overview import summary_lines, write_summaries
 from svdam.data.pipeline import Engine, run_shards, run_songs
+from svdam.data.records import Records
 from svdam.data.shards import UNFINISHED, FinishedRecord
 from svdam.data.songs import DECODERS, DTYPES, SongTask, song_fingerprint
 from svdam.datasets.fma import FMA_SPLITS, SUBSETS, list_fma
@@ -179,7 +182,18 @@ class PrepareSettings(Settings):
         )
 
 
-def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[str, Any]:
+def prepare_data(settings: PrepareSettings) -> dict[str, Any]:
+    """Prepares the records of a data set and says what came out; see `prepare_records`."""
+    manifest = prepare_records(settings)
+    print("\n".join(summary_lines(manifest)))
+    print(f"records: {settings.output}")
+    if settings.storage:
+        print(f"shards: {settings.storage}")
+    print(f"watch it with: {tensorboard_command(settings.output)}")
+    return manifest
+
+
+def prepare_records(settings: PrepareSettings, corpus: Path | None = None) -> dict[str, Any]:
     """Prepares the records of a data set.
 
     Args:
@@ -202,6 +216,10 @@ def prepare_data(settings: PrepareSettings, corpus: Path | None = None) -> dict[
         finally:  # Last, next to the numbers of songs, not above the progress of hours.
             for message in listing.warnings:
                 print(f"warning: {plain_text(message)}", file=sys.stderr)
+        records = Records(settings.storage or run.folder, manifest)
+        with Summaries(run.tensorboard, replace=True) as summaries:
+            summaries.configuration(run.config)
+            write_summaries(summaries, records)
         run.mark_complete({"counts": manifest["counts"], "skipped": len(manifest["skipped"])})
     return manifest
 

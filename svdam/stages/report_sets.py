@@ -1,15 +1,25 @@
-"""Runs as a report's example sets: which excerpts, with which names, numbers and sounds."""
+"""What pages show of runs: which excerpts, with which names, numbers and sounds."""
 
-import dataclasses
+import functools
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from svdam.audio.inversion import (
+    GRIFFIN_LIM_ITERATIONS,
+    log_mels_to_audio,
+    round_trip_error_db,
+)
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
 from svdam.evaluation.concept import CLAIMED_SIGN, compare_sets, measure_excerpts
+from svdam.evaluation.ranking import RankedConfiguration
+from svdam.report.assets import Synthesis
 from svdam.report.content import ConceptRow, ExampleSet
-from svdam.results.files import AMResults, RealResponses, TopExcerpts
+from svdam.results.examples import AMResults
+from svdam.results.responses import RealResponses
 
 
 def start_set(grid: AMResults) -> ExampleSet:
@@ -26,14 +36,14 @@ def start_set(grid: AMResults) -> ExampleSet:
     )
 
 
-def grid_set(grid: AMResults, position: int, rank: int, mark: str, sounds: str) -> ExampleSet:
+def grid_set(grid: AMResults, row: RankedConfiguration, sounds: str) -> ExampleSet:
     """One configuration of the grid; ``sounds`` is ``best`` or ``all``."""
+    position, mark = grid.configurations.index(row.configuration), row.mark
     heard = range(len(grid.seeds)) if sounds == "all" or mark == "best" else range(0)
     if mark in ("median", "worst") and not heard:
         heard = range(min(2, len(grid.seeds)))  # Those of Figure 3.
-    rate, weight, steps = dataclasses.astuple(grid.configurations[position])
-    title = f"#{rank}: rate {rate:g}, λ {weight:g}, {steps} steps"
-    return example_set(grid, position, f"rank{rank:03d}", title, mark, heard)
+    title = f"#{row.rank}: {row}".replace("lambda", "λ")
+    return example_set(grid, position, f"rank{row.rank:03d}", title, mark, heard)
 
 
 def example_set(
@@ -48,15 +58,16 @@ def example_set(
         probabilities=None if results.probabilities is None else results.probabilities[position],
         labels=_seed_labels(results),
         log_priors=results.log_priors[position],
-        settings=dataclasses.astuple(results.configurations[position]),
+        configuration=results.configurations[position],
         mark=mark,
         history=results.history(position),
         sounds_of=tuple(sounds_of),
     )
 
 
-def real_set(real: RealResponses, top: TopExcerpts, word: str) -> ExampleSet:
+def real_set(real: RealResponses, word: str) -> ExampleSet:
     """The real excerpts with the ``word`` (highest, lowest) responses."""
+    top = real.highest if word == "highest" else real.lowest
 
     def label(song: int, first_frame: int) -> str:
         minutes, seconds = divmod(first_frame / FRONT_END.frames_per_second, 60)
@@ -71,6 +82,28 @@ def real_set(real: RealResponses, top: TopExcerpts, word: str) -> ExampleSet:
         labels=[label(*where) for where in zip(top.song, top.first_frame, strict=True)],
         probabilities=top.probabilities,
         sounds_of=tuple(range(count)),
+    )
+
+
+def clear_page(folder: Path) -> None:
+    """Removes what an earlier page left in a run folder."""
+    for name in ("figures", "images", "sounds"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) -> Synthesis:
+    """How a page's sounds are made; see `svdam.audio.inversion.log_mels_to_audio`."""
+    ways = {
+        "pseudo_inverse": "the filterbank's pseudo-inverse",
+        "nnls": "non-negative least squares",
+    }
+    algorithm = f"the fast Griffin-Lim algorithm (momentum {momentum:g})"
+    return Synthesis(
+        functools.partial(log_mels_to_audio, inversion=inversion, momentum=momentum),
+        FRONT_END.sample_rate,
+        round_trip_error_db,
+        f"Sounds are made by {ways[inversion]} and {GRIFFIN_LIM_ITERATIONS} iterations of "
+        f"{algorithm if momentum else 'Griffin and Lim'}.",
     )
 
 

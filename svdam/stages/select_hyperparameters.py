@@ -1,33 +1,43 @@
-"""Selection of hyper-parameters from runs (Section 2.4). No TensorFlow until it writes summaries.
+"""Selection of the hyper-parameters (Section 2.4), without TensorFlow unless models are asked for.
 
 Ranks all configurations of a grid by the Frechet distance (eq. 3) between the responses of their
 examples and the highest (lowest, when minimizing) responses of real recordings. Writes
-``ranking.csv``, ``best.cfg``, which maximize_activation takes as its flagfile, and TensorBoard's
-HParams metrics.
+``ranking.csv``, ``best.cfg``, which maximize_activation takes as its flagfile, and summaries.
 """
 
 import csv
 import dataclasses
+import functools
 import shlex
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from svdam.core.files import atomic_write
-from svdam.core.runs import Run, open_run, start_run
+from svdam.core.progress import progress
+from svdam.core.runs import Run, start_run
 from svdam.core.settings import Settings, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
-from svdam.evaluation.ranking import Ranking, rank_configurations, unusable_configurations
-from svdam.explain.settings import SearchSettings
-from svdam.results.files import AMResults, RealResponses, read_responses, read_results
-from svdam.results.rankings import SETTING_COLUMNS, format_ranking, write_ranking
+from svdam.evaluation.ranking import (
+    Configuration,
+    Ranking,
+    rank_configurations,
+    unusable_configurations,
+)
+from svdam.evaluation.realism import Realism, measure_realism
+from svdam.results.array_files import fingerprint
+from svdam.results.examples import AMResults, read_results
+from svdam.results.rankings import format_ranking, write_ranking
+from svdam.results.responses import RealResponses, compared_responses, read_responses
+from svdam.stages.inputs import input_records
+from svdam.stages.maximize_activation import SearchSettings
 
 REALISM_NAME = "realism.csv"
+_BATCH = 64  # Real excerpts that are measured at once.
 _METRICS = {
     "distance": "distance (eq. 3)",
     "rank": "rank",
@@ -78,191 +88,61 @@ class SelectionSettings(Settings):
     allow_unsafe_model: bool = unsafe_model_setting()
 
 
-def select_hyperparameters(
-    settings: SelectionSettings,
-    realism: Callable[[np.ndarray], Any] | None = None,
-    activations: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> Ranking:
+def select_hyperparameters(settings: SelectionSettings) -> Ranking:
     """Ranks the grid and writes the selection's run folder.
-
-    Args:
-        settings: What to rank, and how.
-        realism: From the ranked examples (C, N, frames, mels, 1) to their
-            `svdam.explain.realism.Realism`; None to leave it out.
-        activations: From excerpts (N, frames, mels, 1) to the units (N, n) of
-            ``settings.distance_layer``; needed with it.
-
-    Returns:
-        The ranking.
 
     Raises:
         InputError: If a run is missing, the runs measure different responses, or configurations
             cannot be ranked.
     """
-    grid_run = open_run(settings.grid, "maximize_activation", "grid")
     results = read_results(settings.grid, "grid")
-    responses_run = open_run(settings.responses, "collect_responses", "responses")
-    _require_same_classifier(grid_run, responses_run)
-    responses = read_responses(settings.responses, "responses")
-    real = extreme_responses(responses, results, settings.num_real)
+    real = read_responses(settings.responses, "responses")
+    grid_run, real_run = _runs(results, real)
+    compared = compared_responses(real, results, settings.num_real)
     kept = _kept_configurations(results, settings.drop_unusable)
-    grid = [dataclasses.astuple(results.configurations[index]) for index in kept]
-    compared = results.responses[kept], real
-    if settings.distance_layer:
-        compared = _layer_responses(responses, results, kept, len(real), activations)
-    ranking = rank_configurations(
-        *compared,
-        [str(results.configurations[index]) for index in kept],
-        num_resamples=settings.num_resamples,
-        confidence=settings.confidence,
-        seed=settings.seed,
-    )
-    if settings.distance_layer:
-        ranking = _with_scalar_moments(
-            ranking, results.responses[kept], real, settings.distance_layer
-        )
+    ranking = _ranked(settings, results, real, real_run, compared, kept)
+    measures = _measures(settings, real_run, results.examples.shape[2:])
+    output = Path(settings.grid).parent / ("am" if results.direction == "max" else "am_min")
     with start_run(settings.output, "select_hyperparameters", settings) as run:
-        write_ranking(run.folder / "ranking.csv", ranking, grid)
-        output = Path(settings.grid).parent / ("am" if results.direction == "max" else "am_min")
+        write_ranking(run.folder / "ranking.csv", ranking)
         with atomic_write(run.folder / "best.cfg") as stream:
-            stream.write(best_flagfile(grid_run.settings, grid[ranking.best.index], output))
-        table = format_ranking(ranking, grid)
-        measured = None
-        if realism is not None:
-            measured = realism(results.examples[kept])
-            _write_realism(run.folder / REALISM_NAME, ranking, measured, grid)
-        _write_summaries(run.folder / "tensorboard", ranking, grid, table)
+            best = ranking.best.configuration
+            stream.write(best_flagfile(grid_run.settings, best, output))
+        correlations = {}
+        if measures:
+            measured = _realism(measures, results.examples[kept], real_run)
+            by_index = sorted(ranking.rows, key=lambda row: row.index)
+            correlations = measured.correlations([row.distance for row in by_index])
+            _write_realism(run.folder / REALISM_NAME, ranking, measured)
+        table = format_ranking(ranking)
+        _write_summaries(run, ranking, table)
         run.mark_complete(
             {
-                "best": dict(zip(SETTING_COLUMNS, grid[ranking.best.index], strict=True)),
+                "best": vars(best),
                 "distance": ranking.best.distance,
                 "ahead_share": ranking.ahead_share,
                 "warnings": list(ranking.warnings),
-                "correlations": _correlations(ranking, measured),
+                "correlations": correlations,
+                "ranked": fingerprint(results.responses),
+                "compared": fingerprint(compared),
             }
         )
-    _report(ranking, table, run.folder, _correlations(ranking, measured))
+    _report(ranking, table, run.folder, correlations)
     return ranking
 
 
-def extreme_responses(real: RealResponses, results: AMResults, count: int = 0) -> np.ndarray:
-    """The real responses that a grid is compared with.
-
-    Args:
-        real: Responses of all real excerpts.
-        results: The grid; its direction decides between the highest and the lowest.
-        count: How many; 0 for as many as the grid has examples of a configuration.
-
-    Returns:
-        (count,) responses, the most extreme first; fewer if there are not as many excerpts.
-
-    Raises:
-        InputError: If the two measured different responses.
-    """
-    if real.response != results.response:
-        raise InputError(
-            f"--responses: holds the response {real.response!r}, --grid was made for "
-            f"{results.response!r}; run collect_responses with --response={results.response}"
-        )
-    sign = -1 if results.direction == "max" else 1
-    return np.sort(sign * real.responses)[: count or results.responses.shape[1]] * sign
-
-
-def _layer_responses(
-    responses: RealResponses,
-    results: AMResults,
-    kept: list[int],
-    count: int,
-    activations: Callable[[np.ndarray], np.ndarray] | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Units (C, N, n) of the examples and (count, n) of the most extreme real excerpts."""
-    if activations is None:
-        raise ValueError("activations: needed with distance_layer")
-    top = responses.highest if results.direction == "max" else responses.lowest
-    if len(top.excerpts) < count:
-        raise InputError(
-            f"--distance_layer: compares with {count} real excerpts, but --responses keeps "
-            f"{len(top.excerpts)}; run collect_responses with --top_n={count}, or use "
-            f"--num_real={len(top.excerpts)}"
-        )
-    examples = results.examples[kept]
-    units = activations(examples.reshape(-1, *examples.shape[2:]))
-    real = activations(top.excerpts[:count, ..., np.newaxis])
-    return units.reshape(*examples.shape[:2], -1), real
-
-
-def _with_scalar_moments(
-    ranking: Ranking, generated: np.ndarray, real: np.ndarray, layer: str
-) -> Ranking:
-    """The ranking with mean and variance of the scalar responses, which people can read."""
-    rows = tuple(
-        dataclasses.replace(
-            row,
-            mean=float(generated[row.index].mean()),
-            variance=float(generated[row.index].var(ddof=1)),
-        )
-        for row in ranking.rows
-    )
-    return dataclasses.replace(
-        ranking,
-        rows=rows,
-        real_mean=float(real.mean()),
-        real_variance=float(real.var(ddof=1)),
-        layer=layer,
-    )
-
-
-def best_flagfile(grid_settings: dict[str, Any], best: tuple, output: Path) -> str:
-    """Text of the flagfile with which maximize_activation runs the best configuration.
-
-    Args:
-        grid_settings: All settings of the grid's run.
-        best: Learning rate, prior weight and steps.
-        output: Run folder to name in it.
-    """
-    names = ("learning_rates", "prior_weights", "num_steps")
-    chosen = {name: (value,) for name, value in zip(names, best, strict=True)}
-    known = {field.name for field in dataclasses.fields(SearchSettings)}
-    kept = {name: value for name, value in grid_settings.items() if name in known}
-    settings = SearchSettings(**{**kept, **chosen, "output": str(output)})
-    return (
-        "# The best configuration by eq. 3; a flagfile for maximize_activation.\n"
-        "# The opposite examples: add --direction=min (max) and another --output.\n"
-        + settings.to_flagfile()
-    )
-
-
-def _require_same_classifier(grid_run: Run, responses_run: Run) -> None:
-    """Responses of two classifiers cannot be compared."""
-    key = "classifier_sha256"
-    checksums = [run.config["inputs"].get(key) for run in (grid_run, responses_run)]
+def _runs(results: AMResults, real: RealResponses) -> tuple[Run, Run]:
+    """The runs; responses of two classifiers cannot be compared."""
+    grid_run, real_run = results.run, real.run
+    assert grid_run is not None and real_run is not None  # Both were read from folders.
+    checksums = [run.config["inputs"].get("classifier_sha256") for run in (grid_run, real_run)]
     if None not in checksums and checksums[0] != checksums[1]:
         raise InputError(
-            f"--responses: {responses_run.folder} was measured with another classifier "
-            f"({responses_run.settings.get('classifier')}) than --grid "
+            f"--responses: {real_run.folder} was measured with another classifier "
+            f"({real_run.settings.get('classifier')}) than --grid "
             f"({grid_run.settings.get('classifier')}); run collect_responses with the grid's"
         )
-
-
-def _correlations(ranking: Ranking, measured: Any) -> dict[str, float]:
-    if measured is None:
-        return {}
-    distances = {row.index: row.distance for row in ranking.rows}
-    return measured.correlations([distances[index] for index in range(len(distances))])
-
-
-def _write_realism(path: Path, ranking: Ranking, measured: Any, grid: list[tuple]) -> None:
-    """Writes ``realism.csv``: a row for each configuration, the best first, and one for real."""
-    names = ("critic_scores", "nearest_distances")
-    columns = {name: getattr(measured, name) for name in names}
-    real = (measured.real_critic_score, measured.real_nearest_distance)
-    with atomic_write(path) as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["rank", *SETTING_COLUMNS, "distance", *names])
-        for row in ranking.rows:
-            values = ["" if c is None else float(c[row.index]) for c in columns.values()]
-            writer.writerow([row.rank, *grid[row.index], row.distance, *values])
-        writer.writerow(["real", "", "", "", "", *("" if v is None else v for v in real)])
+    return grid_run, real_run
 
 
 def _kept_configurations(results: AMResults, drop_unusable: bool) -> list[int]:
@@ -276,20 +156,200 @@ def _kept_configurations(results: AMResults, drop_unusable: bool) -> list[int]:
     return kept
 
 
-def _write_summaries(folder: Path, ranking: Ranking, grid: list[tuple], table: str) -> None:
+def _ranked(
+    settings: SelectionSettings,
+    results: AMResults,
+    real: RealResponses,
+    real_run: Run,
+    compared: np.ndarray,
+    kept: list[int],
+) -> Ranking:
+    """Ranks the kept configurations by their responses, or by the units of a layer."""
+    layer = settings.distance_layer
+    generated, reference = results.responses[kept], compared
+    if layer:
+        generated, reference = _layer_responses(
+            settings, results, real, real_run, kept, len(compared)
+        )
+    ranking = rank_configurations(
+        generated,
+        reference,
+        [results.configurations[index] for index in kept],
+        num_resamples=settings.num_resamples,
+        confidence=settings.confidence,
+        seed=settings.seed,
+    )
+    if not layer:
+        return ranking
+    # Mean and variance stay those of the scalar responses, which people can read.
+    responses = results.responses[kept]
+    rows = tuple(
+        dataclasses.replace(
+            row,
+            mean=float(responses[row.index].mean()),
+            variance=float(responses[row.index].var(ddof=1)),
+        )
+        for row in ranking.rows
+    )
+    return dataclasses.replace(
+        ranking,
+        rows=rows,
+        real_mean=float(compared.mean()),
+        real_variance=float(compared.var(ddof=1)),
+        layer=layer,
+    )
+
+
+def _layer_responses(
+    settings: SelectionSettings,
+    results: AMResults,
+    real: RealResponses,
+    real_run: Run,
+    kept: list[int],
+    count: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Units (C, N, n) of the examples and (count, n) of the most extreme real excerpts."""
+    excerpts = real.extremes(results.direction).excerpts
+    if len(excerpts) < count:
+        raise InputError(
+            f"--distance_layer: compares with {count} real excerpts, but --responses keeps "
+            f"{len(excerpts)}; run collect_responses with --top_n={count}, or use "
+            f"--num_real={len(excerpts)}"
+        )
+    examples = results.examples[kept]
+    layer = str(settings.distance_layer)
+    units_of = _layer(settings, real_run, examples.shape[2:], layer, "distance_layer")
+    units = units_of(examples.reshape(-1, *examples.shape[2:]))
+    return units.reshape(*examples.shape[:2], -1), units_of(excerpts[:count, ..., np.newaxis])
+
+
+def _layer(
+    settings: SelectionSettings, real_run: Run, shape: tuple[int, ...], layer: str, flag: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A layer of the classifier of ``--responses``: from excerpts to units."""
+    from svdam.explain.activations import layer_units
+    from svdam.models.loading import load_model
+
+    classifier = load_model(
+        real_run.settings["classifier"],
+        "classifier",
+        allow_unsafe=settings.allow_unsafe_model,
+        output_names=[layer],
+    )
+    return layer_units(classifier, layer, shape, flag)
+
+
+def _measures(
+    settings: SelectionSettings, real_run: Run, shape: tuple[int, ...]
+) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """What is measured of excerpts of a shape, besides the response; see `measure_realism`."""
+    measures = {}
+    if settings.critic:
+        measures["scores"] = _critic(settings, shape)
+    if settings.nearest_layer:
+        layer = settings.nearest_layer
+        measures["units"] = _layer(settings, real_run, shape, layer, "nearest_layer")
+    return measures
+
+
+def _realism(
+    measures: dict[str, Callable[[np.ndarray], np.ndarray]], examples: np.ndarray, real_run: Run
+) -> Realism:
+    """Measures (C, N, frames, mels, 1) examples and the real excerpts."""
+    flat = examples.reshape(-1, *examples.shape[2:])
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
+    for batch in _real_batches(real_run):
+        for name, measure in measures.items():
+            parts[name].append(measure(batch))
+    values = {}
+    for name, measure in measures.items():
+        found = measure(flat)
+        values[name] = found.reshape(*examples.shape[:2], *found.shape[1:])
+        values[f"real_{name}"] = np.concatenate(parts[name])
+    return measure_realism(**values)
+
+
+def _critic(
+    settings: SelectionSettings, shape: tuple[int, ...]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The critic: from (N, frames, mels, 1) excerpts to (N,) scores."""
+    from svdam.models.batches import in_batches
+    from svdam.models.loading import load_model
+    from svdam.models.shapes import fitted_model
+
+    critic = load_model(str(settings.critic), "critic", allow_unsafe=settings.allow_unsafe_model)
+    critic = fitted_model(critic, shape, "--critic: it")
+    score = functools.partial(critic, training=False)
+    return lambda excerpts: in_batches(score, excerpts).reshape(len(excerpts), -1)[:, 0]
+
+
+def _real_batches(real_run: Run) -> Iterator[np.ndarray]:
+    """The excerpts whose responses were collected."""
+    from svdam.data.excerpts import num_spaced_excerpts, spaced_excerpts
+
+    collected = real_run.settings
+    records = input_records(collected["records"])
+    options = {"spacing": collected["excerpt_spacing"], "split": collected["split"]}
+    total = num_spaced_excerpts(records, **options)
+    batches = spaced_excerpts(records, batch_size=_BATCH, **options)
+    total = -(-total // _BATCH)
+    for excerpts, _, _ in progress(batches, total=total, description="real excerpts", unit="batch"):
+        yield excerpts
+
+
+def best_flagfile(grid_settings: dict[str, Any], best: Configuration, output: Path) -> str:
+    """Text of the flagfile with which maximize_activation runs the best configuration.
+
+    Args:
+        grid_settings: All settings of the grid's run.
+        best: The best configuration.
+        output: Run folder to name in it.
+    """
+    chosen = {
+        "learning_rates": (best.learning_rate,),
+        "prior_weights": (best.prior_weight,),
+        "num_steps": (best.num_steps,),
+        "output": str(output),
+    }
+    known = {field.name for field in dataclasses.fields(SearchSettings)}
+    kept = {name: value for name, value in grid_settings.items() if name in known}
+    settings = SearchSettings(**(kept | chosen))
+    return (
+        "# The best configuration by eq. 3; a flagfile for maximize_activation.\n"
+        "# The opposite examples: add --direction=min (max) and another --output.\n"
+        + settings.to_flagfile()
+    )
+
+
+def _write_realism(path: Path, ranking: Ranking, measured: Realism) -> None:
+    """Writes ``realism.csv``: a row for each configuration, the best first, and one for real."""
+    names = ("critic_scores", "nearest_distances")
+    columns = [getattr(measured, name) for name in names]
+    real = (measured.real_critic_score, measured.real_nearest_distance)
+    with atomic_write(path) as stream:
+        writer = csv.writer(stream)
+        hyper_parameters = [field.name for field in dataclasses.fields(Configuration)]
+        writer.writerow(["rank", *hyper_parameters, "distance", *names])
+        for row in ranking.rows:
+            values = ["" if column is None else float(column[row.index]) for column in columns]
+            chosen = vars(row.configuration).values()
+            writer.writerow([row.rank, *chosen, row.distance, *values])
+        writer.writerow(["real", "", "", "", "", *("" if v is None else v for v in real)])
+
+
+def _write_summaries(run: Run, ranking: Ranking, table: str) -> None:
     """One row of the HParams dashboard for each configuration, and the table as text."""
-    shutil.rmtree(folder, ignore_errors=True)  # Events of an earlier run would be shown twice.
-    with Summaries(folder) as summaries:
+    with Summaries(run.tensorboard, replace=True) as summaries:
+        summaries.configuration(run.config)
         summaries.text("selection/ranking", f"```\n{table}\n```")
         summaries.hparams_columns(
-            {name: name.replace("_", " ") for name in SETTING_COLUMNS},
+            {name: name.replace("_", " ") for name in vars(ranking.best.configuration)},
             {f"selection/{metric}": name for metric, name in _METRICS.items()},
         )
     for row in ranking.rows:
-        name = "rate={:g},lambda={:g},steps={}".format(*grid[row.index])
-        with Summaries(folder / name) as summaries:
+        with Summaries(run.tensorboard / row.folder_name) as summaries:
             summaries.hparams(
-                dict(zip(SETTING_COLUMNS, grid[row.index], strict=True)),
+                vars(row.configuration),
                 {f"selection/{metric}": getattr(row, metric) for metric in _METRICS},
             )
 

@@ -146,7 +146,7 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
     step = checkpoints.restore()
     num_steps = settings.num_epochs * settings.epoch_batches
     with (
-        Summaries(run.folder) as summaries,
+        Summaries(run.tensorboard) as summaries,
         Prefetched(_batches(settings, records, step)) as batches,
         Interruption() as interruption,
     ):

@@ -78,7 +78,7 @@ def train_gan(
             raise InputError(f"--export: {run.folder} holds no checkpoint yet; train first")
         export(trainer, settings, records, run.folder)
         return {"iterations": iteration, **checkpoints.results}
-    with Interruption() as interruption, Summaries(run.folder) as summaries:
+    with Interruption() as interruption, Summaries(run.tensorboard) as summaries:
         watcher = GanWatcher(settings, records, trainer.averaged, summaries, classifier)
         if iteration == 0:
             summaries.configuration(run.config)

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from svdam.core.config import FRONT_END
+from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.report.assets import Synthesis
-from svdam.report.content import ExampleSet, RankingRow, ReportContent, SpectrogramAxes
+from svdam.report.content import ExampleSet, ReportContent, SpectrogramAxes
 from svdam.report.pages import write_report
 
-GRID = tuple(itertools.product((0.1, 0.01, 0.001), (0.1, 0.01, 0.001), (100, 500, 1000)))
+GRID = tuple(
+    Configuration(*one)
+    for one in itertools.product((0.1, 0.01, 0.001), (0.1, 0.01, 0.001), (100, 500, 1000))
+)
 NUM_EXAMPLES = 50
 
 
@@ -28,17 +32,22 @@ def large_content() -> ReportContent:
     rng = np.random.default_rng(0)
     marks = dict(zip((0, len(GRID) // 2, len(GRID) - 1), ("best", "median", "worst"), strict=True))
     configurations, ranking = [], []
-    for index, settings in enumerate(GRID):
+    for index, configuration in enumerate(GRID):
         mark = marks.get(index, "")
         one = _examples(
-            rng, f"rank{index + 1:03d}", f"#{index + 1}", 8.0 + 3 * index, settings=settings,
-            mark=mark, history=rng.normal(size=(settings[2] + 1, NUM_EXAMPLES)),
+            rng, f"rank{index + 1:03d}", f"#{index + 1}", 8.0 + 3 * index,
+            configuration=configuration,
+            mark=mark, history=rng.normal(size=(configuration.num_steps + 1, NUM_EXAMPLES)),
         )  # fmt: skip
         configurations.append(one)
         distance = 1.5 * (index + 1) ** 2
         ranking.append(
-            RankingRow(index + 1, mark, *settings, distance, 0.7 * distance, 1.5 * distance,
-                       float(not index), float(one.responses.mean()), float(one.responses.var()))
+            RankedConfiguration(
+                **vars(configuration), rank=index + 1, index=index, mark=mark, distance=distance,
+                distance_low=0.7 * distance, distance_high=1.5 * distance,
+                first_share=float(not index), mean=float(one.responses.mean()),
+                variance=float(one.responses.var()),
+            )
         )  # fmt: skip
     real = _examples(rng, "real-highest", "The highest", 7.0)
     return ReportContent(
@@ -48,7 +57,7 @@ def large_content() -> ReportContent:
         start=_examples(rng, "start", "before the search", 0.0, mark="start"),
         configurations=configurations,
         maximized=configurations[0],
-        minimized=_examples(rng, "minimized", "minimized", -7.0, settings=GRID[0]),
+        minimized=_examples(rng, "minimized", "minimized", -7.0, configuration=GRID[0]),
         highest=real,
         lowest=_examples(rng, "real-lowest", "The lowest", -7.0),
         real_responses=rng.normal(0, 3, 5000),

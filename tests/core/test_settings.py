@@ -7,7 +7,9 @@ from absl import flags
 
 from svdam.core.settings import Settings, define_flags, setting, settings_from_flags
 from svdam.core.validation import InputError
-from svdam.explain.settings import ResponseSettings, SearchSettings, parse_seeds
+from svdam.explain.starts import parse_seeds
+from svdam.stages.collect_responses import ResponseSettings
+from svdam.stages.maximize_activation import SearchSettings
 from svdam.training.settings import ClassifierSettings, GanSettings
 
 

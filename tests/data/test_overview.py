@@ -8,7 +8,7 @@ import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from svdam.core.images import log_mel_image
-from svdam.data.overview import song_picture, write_summaries
+from svdam.data.overview import song_picture
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 from tests.data.small_corpora import SPLITS, write_jamendo
 
@@ -39,8 +39,7 @@ def test_events_hold_pictures_counts_and_what_was_skipped(tmp_path):
     prepare_data(
         PrepareSettings(output=str(tmp_path / "run"), dataset="jamendo", data_dir=str(corpus))
     )
-    write_summaries(str(tmp_path / "run"))
-    events = EventAccumulator(str(tmp_path / "run/events"), size_guidance={"tensors": 0})
+    events = EventAccumulator(str(tmp_path / "run/tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     (text,) = events.Tensors("skipped")[0].tensor_proto.string_val
     assert b"| b. with.dots.wav |" in text and b"is empty (0 bytes)" in text
@@ -58,12 +57,8 @@ def test_records_and_summaries_are_made_without_tensorflow(tmp_path):
     settings = dict(output=str(tmp_path / "run"), dataset="jamendo", data_dir=str(corpus))
     code = f"""
 import sys
-from svdam.data.overview import summary_lines, write_summaries
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
-settings = PrepareSettings(**{settings!r})
-prepare_data(settings)
-write_summaries(settings.output)
-summary_lines(settings.output)
+prepare_data(PrepareSettings(**{settings!r}))
 assert "tensorflow" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

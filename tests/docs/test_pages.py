@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from svdam.results.files import read_results
+from svdam.results.examples import read_results
 from tests.docs.blocks import PAGES, ROOT, SMALLER, blocks
 
 sys.path.insert(0, str(ROOT / "tools"))

@@ -3,20 +3,20 @@
 import numpy as np
 
 from svdam.core.runs import start_run
-from svdam.explain.settings import ResponseSettings, SearchSettings
-from svdam.results.files import (
-    AMResults,
-    Configuration,
-    RealResponses,
-    TopExcerpts,
-    write_responses,
-    write_results,
-)
+from svdam.evaluation.ranking import Configuration
+from svdam.results.examples import AMResults, write_results
+from svdam.results.responses import RealResponses, TopExcerpts, write_responses
+from svdam.stages.collect_responses import ResponseSettings
+from svdam.stages.maximize_activation import SearchSettings
 
 NUM_EXAMPLES = 6
 REAL_MEAN = 9.0
-GRID_MEANS = {(0.1, 0.01, 10): 70.0, (0.1, 0.01, 20): 90.0, (0.01, 0.01, 10): 2.0,
-              (0.01, 0.01, 20): 8.9}  # fmt: skip
+GRID_MEANS = {
+    Configuration(0.1, 0.01, 10): 70.0,
+    Configuration(0.1, 0.01, 20): 90.0,
+    Configuration(0.01, 0.01, 10): 2.0,
+    Configuration(0.01, 0.01, 20): 8.9,
+}
 
 
 def excerpts(seed, count=NUM_EXAMPLES):
@@ -35,15 +35,16 @@ def write_search(folder, direction="max", means=None, **changes):
     means = means or GRID_MEANS
     rng = np.random.default_rng(7)
     spread = rng.normal(size=NUM_EXAMPLES)
-    configurations = [Configuration(*one) for one in means]
-    rates, weights, steps = (list(dict.fromkeys(column)) for column in zip(*means, strict=True))
-    pairs = list(dict.fromkeys((one[0], one[1]) for one in means))
+    rates = list(dict.fromkeys(one.learning_rate for one in means))
+    weights = list(dict.fromkeys(one.prior_weight for one in means))
+    steps = list(dict.fromkeys(one.num_steps for one in means))
+    pairs = list(dict.fromkeys((one.learning_rate, one.prior_weight) for one in means))
     longest = max(steps)
     history = np.zeros((len(pairs), longest + 1, NUM_EXAMPLES), np.float32)
     responses = np.stack([mean + spread for mean in means.values()]).astype(np.float32)
     latents = rng.normal(size=(len(means), NUM_EXAMPLES, 128)).astype(np.float32)
     values = dict(
-        configurations=configurations,
+        configurations=list(means),
         response="logit",
         direction=direction,
         seeds=np.arange(NUM_EXAMPLES),
@@ -79,7 +80,7 @@ def write_search(folder, direction="max", means=None, **changes):
     return folder
 
 
-def write_real(folder, response="logit", song="one song"):
+def write_real(folder, response="logit", song="one song", **options):
     """A run of collect_responses with 40 excerpts."""
     rng = np.random.default_rng(8)
     responses = np.sort(rng.normal(0, 1, 40))
@@ -107,7 +108,9 @@ def write_real(folder, response="logit", song="one song"):
         lowest=extremes(range(NUM_EXAMPLES), 31),
         provenance={},
     )
-    settings = ResponseSettings(output=str(folder), response=response, top_n=NUM_EXAMPLES)
+    settings = ResponseSettings(
+        output=str(folder), response=response, top_n=NUM_EXAMPLES, **options
+    )
     with start_run(folder, "collect_responses", settings) as run:
         write_responses(run.folder, real)
         run.mark_complete()

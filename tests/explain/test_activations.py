@@ -10,9 +10,8 @@ import tensorflow as tf
 from keras import layers
 
 from svdam.core.validation import InputError
-from svdam.explain.activations import Activations
+from svdam.explain.activations import Activations, layer_units
 from svdam.explain.maximization import Maximizer, maximize
-from svdam.explain.realism import layer_units
 from svdam.explain.responses import response_function
 from svdam.explain.starts import latents_from_seeds
 
@@ -99,10 +98,21 @@ def test_models_twice_deep_and_python_functions(excerpts):
 
     found = value(classifier, loudest, excerpts)
     np.testing.assert_allclose(found, expected.max(axis=(1, 2, 3)), atol=1e-5)
-    found = layer_units(classifier, "middle.backbone.edges", excerpts)
+    found = layer_units(classifier, "middle.backbone.edges", EXCERPT)(excerpts)
     np.testing.assert_allclose(found, expected.reshape(3, -1), atol=1e-5)
     with pytest.raises(InputError, match=r"no layer 'edges'; it has 'middle.backbone.edges'"):
         response_function(classifier, "edges")
+
+
+def test_units_of_a_layer_of_more_excerpts_than_a_batch():
+    inputs = keras.Input((6, 4, 1))
+    flat = layers.Flatten(name="fc2")(layers.Rescaling(2.0, name="scaled")(inputs))
+    classifier = keras.Model(inputs, layers.Dense(1, name="logit")(flat))
+    many = np.random.default_rng(3).normal(size=(70, 6, 4, 1)).astype(np.float32)
+    units = layer_units(classifier, "fc2", (6, 4, 1))(many)
+    np.testing.assert_allclose(units, 2 * many.reshape(70, -1), rtol=1e-6)
+    with pytest.raises(InputError, match=r"--distance_layer: .*no layer 'fc9'; it has .*'fc2'"):
+        layer_units(classifier, "fc9", (6, 4, 1), "distance_layer")
 
 
 def test_each_call_of_a_shared_layer_and_of_a_shared_model(excerpts):

@@ -5,17 +5,21 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from small_models import EXCERPT, save_small_models, small_classifier, small_generator
 
 from svdam.audio.front_ends import get_front_end
 from svdam.core.validation import InputError
 from svdam.explain.maximization import maximize
-from svdam.explain.named_outputs import load_classifier, numbered_outputs, settings_by_card
-from svdam.explain.settings import SearchSettings
+from svdam.explain.named_outputs import load_classifier, numbered_outputs, told_by_card
 from svdam.explain.starts import latents_from_seeds
-from svdam.results.files import read_results
+from svdam.results.examples import read_results
 from svdam.results.model_cards import ModelCard, write_model_card
-from svdam.stages.maximize_activation import explain
+from svdam.stages.maximize_activation import SearchSettings, maximize_activation
+from tests.explain.small_models import (
+    EXCERPT,
+    save_small_models,
+    small_classifier,
+    small_generator,
+)
 
 NAMES = ("guitar", "no vocal", "no vocals", "Hip-Hop", "60s", "a + b", "3")
 LAYERS = {"tags": "output", "output": "output", "logit": "logit"}
@@ -60,8 +64,11 @@ def test_a_search_by_name_is_the_search_by_number(tmp_path):
     models = save_small_models(tmp_path)
     write_model_card(models["classifier"], card(("dog", "fire-engine siren")))
     options = dict(seeds="0-2", learning_rates=(0.1,), prior_weights=(0.01,), num_steps=(5,))
+    options["precision"] = "float32"
     response = "tags:fire-engine siren"
-    explain(SearchSettings(output=str(tmp_path / "run"), response=response, **options, **models))
+    maximize_activation(
+        SearchSettings(output=str(tmp_path / "run"), response=response, **options, **models)
+    )
     results = read_results(tmp_path / "run")
     assert results.response == response
     latents = latents_from_seeds([0, 1, 2], 6)
@@ -77,9 +84,8 @@ def test_a_search_by_name_is_the_search_by_number(tmp_path):
 
 def test_cards_that_do_not_fit_are_refused(tmp_path):
     path = save_small_models(tmp_path)["classifier"]
-    settings = SearchSettings(output=str(tmp_path / "run"), response="tags:dog", classifier=path)
     with pytest.raises(InputError, match=r"nothing names the outputs of .*classifier\.keras"):
-        settings_by_card(settings, load_classifier(path))
+        told_by_card(load_classifier(path), "tags:dog", "auto", path)
     write_model_card(path, card(("dog", "siren", "cat")))
     with pytest.raises(InputError, match="output_names: holds 3 names, the model has 2 outputs"):
         load_classifier(path)
@@ -89,10 +95,9 @@ def test_a_model_without_a_file_has_no_card(tmp_path):
     """Whatever file the settings name: the model that is passed is another one."""
     path = save_small_models(tmp_path)["classifier"]
     write_model_card(path, card(("dog", "siren")))
-    settings = SearchSettings(output=str(tmp_path / "run"), response="logit", classifier=path)
-    assert settings_by_card(settings, small_classifier()) == settings
-    found = settings_by_card(settings, load_classifier(path))
-    assert (found.response, found.output_is) == ("logit", "multilabel_logits")
+    assert told_by_card(small_classifier(), "logit", "auto", path) == ("logit", "auto")
+    found = told_by_card(load_classifier(path), "logit", "auto", path)
+    assert found == ("logit", "multilabel_logits")
 
 
 def test_a_layer_of_the_name_tags_is_itself(tmp_path):
@@ -102,7 +107,5 @@ def test_a_layer_of_the_name_tags_is_itself(tmp_path):
     model = keras.Model(inputs, keras.layers.Dense(2, activation="relu", name="end")(x))
     model.save(path)
     write_model_card(path, card(("dog", "siren")))
-    settings = SearchSettings(
-        output=str(tmp_path / "run"), classifier=path, response="tags:2 + end:siren"
-    )
-    assert settings_by_card(settings, load_classifier(path)).response == "tags:2 + end:1"
+    found = told_by_card(load_classifier(path), "tags:2 + end:siren", "auto", path)
+    assert found[0] == "tags:2 + end:1"

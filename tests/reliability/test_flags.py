@@ -15,10 +15,11 @@ from svdam.core import settings as core_settings
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.validation import InputError
 from svdam.demo import DemoSettings
-from svdam.explain.settings import ResponseSettings, SearchSettings
 from svdam.models.conversion.convert import ConversionSettings
+from svdam.stages.collect_responses import ResponseSettings
 from svdam.stages.evaluate_classifier import EvaluationSettings
 from svdam.stages.make_report import ReportSettings
+from svdam.stages.maximize_activation import SearchSettings
 from svdam.stages.prepare_data import PrepareSettings
 from svdam.stages.select_hyperparameters import SelectionSettings
 from svdam.training.settings import ClassifierSettings, GanSettings

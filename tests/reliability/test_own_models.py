@@ -16,7 +16,8 @@ from small_world import run_here
 
 from svdam.core.validation import InputError
 from svdam.data.records import open_records
-from svdam.results.files import read_responses, read_results
+from svdam.results.examples import read_results
+from svdam.results.responses import read_responses
 from svdam.stages.make_report import ReportSettings, make_report, read_content
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 

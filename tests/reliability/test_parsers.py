@@ -19,7 +19,7 @@ from svdam.datasets.fma import FMA_SPLITS, Track, read_tracks
 from svdam.datasets.labels import frame_labels, parse_labels
 from svdam.datasets.sources import SPLITS, SkippedSong, SourceSong, read_list, songs_of_lists
 from svdam.explain.responses import Term, parse_response
-from svdam.explain.settings import parse_seeds
+from svdam.explain.starts import parse_seeds
 from svdam.results.model_cards import ModelCard, read_model_card, write_model_card
 
 often = settings(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.report.content import (
     ConceptRow,
     ExampleSet,
-    RankingRow,
     RealismRow,
     ReportContent,
     SpectrogramAxes,
@@ -36,17 +36,20 @@ def content(axes):
     means = [5.0, 3.0, 40.0]
     configurations, ranking = [], []
     for rank, (mean, mark) in enumerate(zip(means, ("best", "median", "worst"), strict=True), 1):
-        settings = (10.0**-rank, 0.1, 100 * rank)
+        configuration = Configuration(10.0**-rank, 0.1, 100 * rank)
         one = make_set(
-            f"rank{rank:03d}", mean, mark=mark, settings=settings, log_priors=np.full(5, -180.0),
+            f"rank{rank:03d}", mean, mark=mark, configuration=configuration,
+            log_priors=np.full(5, -180.0),
             probabilities=np.full(5, 0.9), history=np.linspace(0, mean, 11)[:, None] * np.ones(5),
             sounds_of=(0, 1) if rank > 1 else tuple(range(5)),
         )  # fmt: skip
         configurations.append(one)
         ranking.append(
-            RankingRow(rank, mark, *settings, distance=rank**2, distance_low=0.5 * rank**2,
-                       distance_high=2 * rank**2, first_share=float(rank == 1),
-                       mean=float(one.responses.mean()), variance=1.0)
+            RankedConfiguration(
+                **vars(configuration), rank=rank, index=rank - 1, mark=mark, distance=rank**2,
+                distance_low=0.5 * rank**2, distance_high=2 * rank**2,
+                first_share=float(rank == 1), mean=float(one.responses.mean()), variance=1.0,
+            )
         )  # fmt: skip
     configurations[0].measures = {"transients": np.arange(5.0)}
     songs = [EVIL, "plain", "Ærøskøbing"]
@@ -57,7 +60,8 @@ def content(axes):
         start=make_set("start", 0.0, probabilities=np.full(5, 0.5), sounds_of=tuple(range(5))),
         configurations=configurations,
         maximized=configurations[0],
-        minimized=make_set("minimized", -6.0, settings=(0.1, 0.1, 100), sounds_of=tuple(range(5))),
+        minimized=make_set("minimized", -6.0, configuration=Configuration(0.1, 0.1, 100),
+                           sounds_of=tuple(range(5))),
         highest=make_set("real-highest", 6.0, 3, labels=songs, sounds_of=(0, 1, 2)),
         lowest=make_set("real-lowest", -6.0, 3, labels=songs, sounds_of=(0, 1, 2)),
         real_responses=np.random.default_rng(0).normal(-1, 3, 500),

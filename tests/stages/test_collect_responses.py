@@ -12,13 +12,14 @@ import pytest
 from svdam.core.config import FrontEnd
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
-from svdam.explain.settings import ResponseSettings
-from svdam.results.files import read_responses, write_responses
+from svdam.results.responses import read_responses, write_responses
 from svdam.stages import collect_responses as collection
 from svdam.stages.collect_responses import (
     PartWorker,
-    collect_responses,
+    ResponseSettings,
+    measured_responses,
     plan_parts,
+    planned_parts,
     remove_parts,
 )
 
@@ -37,6 +38,7 @@ class Songs:
     """Records in memory."""
 
     front_end = FRONT_END
+    folder = "in memory"
 
     def __init__(self):
         rng = np.random.default_rng(5)
@@ -68,14 +70,25 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(collection, "plan_parts", functools.partial(plan_parts, part_excerpts=4))
 
 
-def settings(**options):
+@pytest.fixture(autouse=True)
+def classifier(tmp_path, monkeypatch):
+    """The classifier is read from a file; a Beam worker opens records of its own."""
+    monkeypatch.setattr(collection, "open_records", lambda folder: Songs())
+    dense_classifier().save(tmp_path / "dense.keras")
+    return tmp_path / "dense.keras"
+
+
+def settings(classifier, **options):
     values = dict(excerpt_spacing=SPACING, top_n=3, batch_size=4) | options
-    return ResponseSettings(**values)
+    return ResponseSettings(classifier=str(classifier), **values)
 
 
-def collect(folder, load_classifier=dense_classifier, **options):
-    with start_run(folder, "collect_responses", settings(**options)) as run:
-        return collect_responses(Songs, load_classifier, settings(**options), run), run
+def collect(folder, classifier, **options):
+    asked = settings(classifier, **options)
+    records = Songs()
+    parts = planned_parts(records, asked)
+    with start_run(folder, "collect_responses", asked) as run:
+        return measured_responses(records, parts, asked, run), run
 
 
 def expected_rows():
@@ -89,8 +102,8 @@ def expected_rows():
     ]
 
 
-def test_responses_and_extremes_are_those_of_numpy(tmp_path):
-    real, _ = collect(tmp_path)
+def test_responses_and_extremes_are_those_of_numpy(tmp_path, classifier):
+    real, _ = collect(tmp_path / "run", classifier)
     rows = expected_rows()
     np.testing.assert_allclose(real.responses, [row[0] for row in rows], rtol=1e-5)
     assert real.song.tolist() == [row[1] for row in rows]
@@ -103,8 +116,8 @@ def test_responses_and_extremes_are_those_of_numpy(tmp_path):
         np.testing.assert_allclose(top.probabilities, 1 / (1 + np.exp(-top.responses)), rtol=1e-5)
 
 
-def test_extremes_are_a_table_too(tmp_path):
-    real, run = collect(tmp_path)
+def test_extremes_are_a_table_too(tmp_path, classifier):
+    real, run = collect(tmp_path / "run", classifier)
     write_responses(run.folder, real)
     with (run.folder / "extremes.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -127,8 +140,10 @@ def test_plan_holds_every_song_once_and_does_not_end_with_a_song_that_has_no_exc
     ]  # fmt: skip
 
 
-def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bits(tmp_path, monkeypatch):
-    whole, _ = collect(tmp_path / "whole")
+def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bits(
+    tmp_path, monkeypatch, classifier
+):
+    whole, _ = collect(tmp_path / "whole", classifier)
     process, measured = PartWorker.process, []
 
     def killed(self, part, *others):
@@ -139,24 +154,24 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_bits(tmp_path, mon
 
     monkeypatch.setattr(PartWorker, "process", killed)
     with pytest.raises(KeyboardInterrupt):
-        collect(tmp_path / "run")
+        collect(tmp_path / "run", classifier)
     [kept] = (tmp_path / "run/parts").iterdir()
     before = kept.stat().st_mtime_ns
     monkeypatch.setattr(PartWorker, "process", process)
-    again, run = collect(tmp_path / "run")
+    again, run = collect(tmp_path / "run", classifier)
     assert kept.stat().st_mtime_ns == before
     assert_same(again, whole)
     remove_parts(run)
     assert not kept.parent.exists()
 
 
-def test_beam_gives_the_same_bits_as_this_process(tmp_path):
+def test_beam_gives_the_same_bits_as_this_process(tmp_path, classifier):
     pytest.importorskip("apache_beam")
-    whole, _ = collect(tmp_path / "whole")
-    on_beam, _ = collect(tmp_path / "beam", beam_runner="DirectRunner")
+    whole, _ = collect(tmp_path / "whole", classifier)
+    on_beam, _ = collect(tmp_path / "beam", classifier, beam_runner="DirectRunner")
     assert_same(on_beam, whole)
     with pytest.raises(InputError, match="--beam_runner=NoSuchRunner"):
-        collect(tmp_path / "other", beam_runner="NoSuchRunner")
+        collect(tmp_path / "other", classifier, beam_runner="NoSuchRunner")
 
 
 def assert_same(found, expected):
@@ -179,9 +194,10 @@ def test_any_response_of_any_classifier(tmp_path):
         return keras.Model(inputs, keras.layers.Dense(2, activation="softmax", name="out")(flat))
 
     keras.utils.set_random_seed(1)
-    real, run = collect(tmp_path / "sum", two_outputs, response="flat:7 - 0.5 * out:1")
-    keras.utils.set_random_seed(1)
-    top, softmax = real.highest, two_outputs().predict(real.highest.excerpts, verbose=0)
+    model, path = two_outputs(), tmp_path / "two.keras"
+    model.save(path)
+    real, run = collect(tmp_path / "sum", path, response="flat:7 - 0.5 * out:1")
+    top, softmax = real.highest, model.predict(real.highest.excerpts, verbose=0)
     # The mean of one unit of a flat layer is the unit.
     np.testing.assert_allclose(
         top.responses, top.excerpts.reshape(3, -1)[:, 7] - 0.5 * softmax[:, 1], rtol=1e-5
@@ -189,38 +205,35 @@ def test_any_response_of_any_classifier(tmp_path):
     assert len(real.responses) == len(expected_rows())
     # A sum has no probability, anywhere.
     assert top.probabilities is None
-    with start_run(run.folder, "collect_responses", settings(response=real.response)) as run:
+    with start_run(run.folder, "collect_responses", settings(path, response=real.response)) as run:
         write_responses(run.folder, real)
         run.mark_complete()
     assert read_responses(run.folder).lowest.probabilities is None
     assert "probability" not in (run.folder / "extremes.csv").read_text()
     # A unit of the softmax is its own.
-    keras.utils.set_random_seed(1)
-    real, _ = collect(tmp_path / "unit", two_outputs, response="out:0")
+    real, _ = collect(tmp_path / "unit", path, response="out:0")
     np.testing.assert_array_equal(real.highest.probabilities, real.highest.responses)
 
 
-def test_too_few_excerpts(tmp_path):
+def test_too_few_excerpts(tmp_path, classifier):
     with pytest.raises(InputError, match=r"--top_n: 50 excerpts .* hold 19"):
-        collect(tmp_path, top_n=50)
+        collect(tmp_path / "run", classifier, top_n=50)
+    assert not (tmp_path / "run").exists()
 
 
 def test_response_that_is_not_finite_names_its_place(tmp_path):
-    def broken():
-        model = dense_classifier()
-        model.set_weights([np.full((24, 1), np.nan, np.float32), np.zeros(1, np.float32)])
-        return model
-
+    model = dense_classifier()
+    model.set_weights([np.full((24, 1), np.nan, np.float32), np.zeros(1, np.float32)])
+    model.save(tmp_path / "broken.keras")
     with pytest.raises(InputError, match="song 0, frame 0 is not finite"):
-        collect(tmp_path, broken)
+        collect(tmp_path / "run", tmp_path / "broken.keras")
 
 
-def test_a_damaged_part_is_measured_again(tmp_path):
-    with start_run(tmp_path / "whole", "collect_responses", settings()) as run:
-        expected = collect_responses(Songs, dense_classifier, settings(), run)
-    with start_run(tmp_path / "run", "collect_responses", settings()) as run:
+def test_a_damaged_part_is_measured_again(tmp_path, classifier):
+    expected, _ = collect(tmp_path / "whole", classifier)
+    with start_run(tmp_path / "run", "collect_responses", settings(classifier)) as run:
         (run.folder / "parts").mkdir()
         (run.folder / "parts/00000.npz").write_bytes(b"no zip")
-        with pytest.warns(UserWarning, match=r"00000.npz: .* it is computed again"):
-            found = collect_responses(Songs, dense_classifier, settings(), run)
+    with pytest.warns(UserWarning, match=r"00000.npz: .* it is computed again"):
+        found, _ = collect(tmp_path / "run", classifier)
     np.testing.assert_array_equal(found.responses, expected.responses)

@@ -18,7 +18,7 @@ from svdam.evaluation import detection
 from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor
 from svdam.results.predictions import read_predictions, truth_of_frames, write_predictions
-from svdam.stages.evaluate_classifier import EvaluationSettings, run_evaluation
+from svdam.stages.evaluate_classifier import EvaluationSettings, evaluate_classifier
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -95,22 +95,23 @@ def settings(place, tmp_path, **options):
 
 
 @pytest.mark.filterwarnings("ignore:AUROC is undefined")
-def test_threshold_from_validation_scores_from_test(place, expected, tmp_path):
-    evaluation = run_evaluation(settings(place, tmp_path))
+def test_threshold_from_validation_scores_from_test(place, expected, tmp_path, capsys):
+    found = evaluate_classifier(settings(place, tmp_path))
     chosen = detection.evaluate(*(of_split(values, "valid") for values in expected))["threshold"]
     scores = detection.evaluate(*(of_split(values, "test") for values in expected), chosen)
     report = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-    assert report == evaluation.report
+    assert report == found
     assert report["scores"] == pytest.approx(scores, abs=1e-6)
     assert report["threshold_chosen_on"] == "valid"
     assert [row["song"] for row in report["songs"]] == SPLITS["test"]
     assert report["songs"][1]["auroc"] is None  # Nobody sings in it.
-    assert f"{scores['f1']:.3f}" in evaluation.table.splitlines()[-1]
+    table, _ = capsys.readouterr().out.split("\nThreshold: chosen on split 'valid'\n")
+    assert f"{scores['f1']:.3f}" in table.splitlines()[-1]
 
 
 def test_predictions_are_written_as_the_original_reads_them(place, expected, tmp_path):
     with pytest.warns(UserWarning, match="AUROC is undefined for 1 of 2 songs.*'e.wav'"):
-        run_evaluation(settings(place, tmp_path))
+        evaluate_classifier(settings(place, tmp_path))
     with np.load(tmp_path / "run" / "predictions.npz") as stored:
         assert sorted(stored.files) == sorted(SPLITS["valid"] + SPLITS["test"])
         for name in stored.files:
@@ -122,10 +123,10 @@ def test_predictions_are_written_as_the_original_reads_them(place, expected, tmp
 def test_summaries_and_charts(place, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run_evaluation(settings(place, tmp_path, threshold=0.4))
+    evaluate_classifier(settings(place, tmp_path, threshold=0.4))
     charts = sorted(path.name for path in (tmp_path / "run" / "charts").iterdir())
     assert charts == ["001_d_é.wav.png", "002_e.wav.png"]
-    events = EventAccumulator(str(tmp_path / "run"), {"tensors": 0}).Reload()
+    events = EventAccumulator(str(tmp_path / "run/tensorboard"), {"tensors": 0}).Reload()
     tags = events.Tags()["tensors"]
     assert {"evaluation/f1", "evaluation/auroc", "songs/d é.wav", "table", "configuration"} <= {
         *tags
@@ -157,25 +158,28 @@ def two_logits(logit):
 def test_a_classifier_that_ends_in_probabilities_is_scored_as_the_same_logits(
     place, tmp_path, ending
 ):
-    whole = run_evaluation(settings(place, tmp_path / "logit", split="valid"))
+    whole = evaluate_classifier(settings(place, tmp_path / "logit", split="valid"))
     changed = saved_with(place, tmp_path, ending)
-    found = run_evaluation(settings(place, tmp_path / "changed", split="valid", classifier=changed))
-    predictions = [read_predictions([one.folder / "predictions.npz"]) for one in (whole, found)]
+    found = evaluate_classifier(
+        settings(place, tmp_path / "changed", split="valid", classifier=changed)
+    )
+    files = [tmp_path / name / "run/predictions.npz" for name in ("logit", "changed")]
+    predictions = [read_predictions([file]) for file in files]
     for name in SPLITS["valid"]:
         np.testing.assert_allclose(predictions[1][name], predictions[0][name], atol=1e-5)
-    assert found.report["scores"] == pytest.approx(whole.report["scores"], abs=1e-3)
+    assert found["scores"] == pytest.approx(whole["scores"], abs=1e-3)
 
 
 def test_an_output_that_may_be_anything_is_asked_for(place, tmp_path):
     path = saved_with(place, tmp_path, keras.ops.tanh)
     with pytest.raises(InputError, match=r"--output_is: --classifier=.* ends in 'tanh.*\(Tanh\)"):
-        run_evaluation(settings(place, tmp_path, classifier=path))
+        evaluate_classifier(settings(place, tmp_path, classifier=path))
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.filterwarnings("ignore:AUROC is undefined")
 def test_pitch_shifts_are_averaged(place, expected, tmp_path):
-    run_evaluation(
+    evaluate_classifier(
         settings(place, tmp_path, audio=place / "corpus", pitch_shifts=(0, 15.0), threshold=0.5)
     )
     predictor = FramePredictor(keras.saving.load_model(place / "classifier.keras"))
@@ -201,7 +205,7 @@ def test_prediction_files_with_labels_from(place, expected, tmp_path, source):
         "arrays": ({"labels": tmp_path / "truth.npz"}, scored),
     }[source]
     options = {"threshold": 0.6, "predictions": (str(tmp_path / "p.npz"),), **options}
-    report = run_evaluation(settings(place, tmp_path, **options)).report
+    report = evaluate_classifier(settings(place, tmp_path, **options))
     threshold = options["threshold"]
     if threshold is None:
         valid = (of_split(values, "valid") for values in expected)
@@ -286,7 +290,7 @@ def test_refuses_prediction_files(place, tmp_path, songs, options, message):
     if "labels" in options:
         options["labels"] = place / options["labels"]
     with pytest.raises(InputError, match=message):
-        run_evaluation(settings(place, tmp_path, predictions=paths, **options))
+        evaluate_classifier(settings(place, tmp_path, predictions=paths, **options))
     assert not (tmp_path / "run").exists()
 
 
@@ -306,19 +310,20 @@ def test_refuses_prediction_files(place, tmp_path, songs, options, message):
 )
 def test_refuses_settings(place, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        run_evaluation(settings(place, tmp_path, **options))
+        evaluate_classifier(settings(place, tmp_path, **options))
 
 
 def test_refuses_a_classifier_with_many_outputs(place, tmp_path):
     build_svdnet(num_outputs=5).save(tmp_path / "five.keras")
     with pytest.raises(InputError, match=r"five.keras has 5 outputs, expected 1 .* or 2"):
-        run_evaluation(settings(place, tmp_path, classifier=tmp_path / "five.keras"))
+        evaluate_classifier(settings(place, tmp_path, classifier=tmp_path / "five.keras"))
 
 
 @pytest.mark.filterwarnings("ignore:AUROC is undefined")
-def test_songs_of_one_class_have_no_auroc(place, expected, tmp_path):
+def test_songs_of_one_class_have_no_auroc(place, expected, tmp_path, capsys):
     write_predictions(tmp_path / "p.npz", {"e.wav": expected[0]["e.wav"]})
     options = dict(predictions=(str(tmp_path / "p.npz"),), threshold=0.5)
-    evaluation = run_evaluation(settings(place, tmp_path, **options))
-    assert evaluation.report["scores"]["auroc"] is None
-    assert evaluation.table.splitlines()[-1].split()[-1] == "-"
+    report = evaluate_classifier(settings(place, tmp_path, **options))
+    assert report["scores"]["auroc"] is None
+    table, _ = capsys.readouterr().out.split("\nThreshold: as given\n")
+    assert table.splitlines()[-1].split()[-1] == "-"

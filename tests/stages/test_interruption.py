@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from svdam.explain.settings import SearchSettings
+from svdam.stages.maximize_activation import SearchSettings
 from tests.explain.small_models import save_small_models
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,13 @@ import pytest
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.evaluation.concept import measure_excerpts
+from svdam.evaluation.ranking import Configuration
 from svdam.stages.evaluate_classifier import EvaluationSettings
 from svdam.stages.make_report import ReportSettings, make_report, read_content
 from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 from tests.explain.fake_runs import NUM_EXAMPLES, excerpts, write_real, write_search
 
-BEST = (0.01, 0.01, 20)
+BEST = Configuration(0.01, 0.01, 20)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def settings(runs, **options):
 def test_content_comes_from_the_runs(runs):
     content = read_content(settings(runs))
     assert [row.num_steps for row in content.ranking] == [20, 10, 10, 20]
-    assert content.best.settings == BEST
+    assert content.best.configuration == BEST
     # The fourth configuration of the grid is the best one.
     np.testing.assert_array_equal(content.best.log_mels, excerpts(4))
     np.testing.assert_array_equal(content.start.log_mels, excerpts(0))
@@ -97,7 +98,8 @@ def test_report_without_the_other_direction(runs):
 
 
 def test_make_report(runs, monkeypatch):
-    import svdam.stages.make_report as reporting
+    from svdam.stages import make_report as reporting
+    from svdam.stages import report_sets
 
     # Griffin-Lim has tests of its own; here it would only take time.
     asked = set()
@@ -106,7 +108,7 @@ def test_make_report(runs, monkeypatch):
         asked.add((options["inversion"], options["momentum"]))
         return np.tanh(np.repeat(log_mels[..., 0], 322, axis=1))
 
-    monkeypatch.setattr(reporting, "log_mels_to_audio", to_audio)
+    monkeypatch.setattr(report_sets, "log_mels_to_audio", to_audio)
     page = make_report(settings(runs, inversion="nnls", momentum=0.9))
     assert asked == {("nnls", 0.9)}
     text = page.read_text("utf-8")
@@ -140,7 +142,7 @@ def test_runs_that_do_not_belong_together(runs, tmp_path, changes, message):
 
 
 def test_run_of_another_configuration(runs, tmp_path):
-    write_search(tmp_path / "other", "min", {(0.1, 0.01, 10): -6.0})
+    write_search(tmp_path / "other", "min", {Configuration(0.1, 0.01, 10): -6.0})
     with pytest.raises(InputError, match="other configurations"):
         read_content(settings(runs, minimize=str(tmp_path / "other")))
 

@@ -11,12 +11,11 @@ from tensorboard.util.tensor_util import make_ndarray
 from svdam.core.files import checksum
 from svdam.core.validation import InputError
 from svdam.explain.maximization import maximize
-from svdam.explain.settings import SearchSettings
 from svdam.explain.starts import latents_from_seeds
 from svdam.models.classifier import build_svdnet
-from svdam.results.files import read_results
+from svdam.results.examples import read_results
 from svdam.stages import grid
-from svdam.stages.maximize_activation import explain
+from svdam.stages.maximize_activation import SearchSettings, maximize_activation
 from tests.explain.small_models import (
     EXCERPT,
     LATENT_SIZE,
@@ -55,7 +54,7 @@ def finished(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "grid"
     before, grid.LARGEST_CHUNK = grid.LARGEST_CHUNK, 7
     try:
-        explain(SearchSettings(output=str(folder), **GRID, **models))
+        maximize_activation(SearchSettings(output=str(folder), **GRID, **models))
     finally:
         grid.LARGEST_CHUNK = before
     return folder
@@ -95,7 +94,7 @@ ONE = dict(learning_rates=(0.1,), prior_weights=(0.1,), num_steps=(2,), seeds="0
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_the_probability_is_that_of_the_driven_unit(models, tmp_path, unit, output_is, precision):
     """Exactly, whatever precision the search is in."""
-    results = explain(
+    results = maximize_activation(
         SearchSettings(
             output=str(tmp_path),
             response=f"logit:{unit}",
@@ -177,7 +176,7 @@ def test_log_mel_examples_can_be_heard(tmp_path):
     excerpt = (30, 80, 1)
     small_generator(excerpt).save(tmp_path / "g.keras")
     small_classifier(excerpt).save(tmp_path / "c.keras")
-    explain(
+    maximize_activation(
         SearchSettings(
             output=str(tmp_path / "run"),
             generator=str(tmp_path / "g.keras"),
@@ -200,20 +199,21 @@ def test_a_second_start_goes_on_from_the_chunks(models, tmp_path, monkeypatch):
     """Ctrl-C in the third chunk; the first two are not computed again, and nothing differs."""
     monkeypatch.setattr(grid, "LARGEST_CHUNK", 7)
     whole = SearchSettings(output=str(tmp_path / "whole"), **GRID, **models)
-    expected = explain(whole)
+    expected = maximize_activation(whole)
     settings = SearchSettings(output=str(tmp_path / "stopped"), **GRID, **models)
     calls = []
 
-    class Interrupted(grid.Maximizer):
-        def run(self, *args, **options):
-            calls.append(len(args[0]))
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-            return super().run(*args, **options)
+    run = grid.Maximizer.run
 
-    monkeypatch.setattr(grid, "Maximizer", Interrupted)
+    def interrupted(self, *args, **options):
+        calls.append(len(args[0]))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return run(self, *args, **options)
+
+    monkeypatch.setattr(grid.Maximizer, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        explain(settings)
+        maximize_activation(settings)
     assert len(list((tmp_path / "stopped" / "chunks").iterdir())) == 2
     shown = tmp_path / "stopped" / "tensorboard"
     live = events(shown / "searching latents 1 to 7")
@@ -225,7 +225,7 @@ def test_a_second_start_goes_on_from_the_chunks(models, tmp_path, monkeypatch):
     seeds = [0, 1, 2, 3, 4, 0, 1]
     assert first == pytest.approx(expected.start_responses[seeds].mean(), rel=1e-4)
     calls[:] = [0] * 3
-    found = explain(settings)
+    found = maximize_activation(settings)
     assert len(calls) == 4
     for name, value in vars(expected).items():
         if isinstance(value, np.ndarray):
@@ -243,12 +243,14 @@ def test_eq_1_searches_the_excerpt_itself(models, tmp_path):
         learning_rates=(0.1,),
         num_steps=(8,),
     )
-    first = explain(SearchSettings(output=str(tmp_path / "first"), seeds="0-2", **options))
+    first = maximize_activation(
+        SearchSettings(output=str(tmp_path / "first"), seeds="0-2", **options)
+    )
     assert first.latents.shape == (1, 3, *EXCERPT)
     np.testing.assert_array_equal(first.latents, first.examples)
     np.testing.assert_allclose(first.start_latents[1], latents_from_seeds([1], EXCERPT)[0])
     assert (first.responses[0] > first.start_responses).all()
-    again = explain(
+    again = maximize_activation(
         SearchSettings(output=str(tmp_path / "again"), latents=str(tmp_path / "first"), **options)
     )
     np.testing.assert_array_equal(again.start_latents, first.latents[0])
@@ -292,7 +294,7 @@ def test_what_cannot_be_done_is_said(models, tmp_path, monkeypatch, changes, mes
     monkeypatch.delenv("TF_CONFIG", raising=False)
     settings = SearchSettings(**{"output": str(tmp_path / "run"), **GRID, **models, **changes})
     with pytest.raises(InputError, match=message):
-        explain(settings)
+        maximize_activation(settings)
 
 
 def test_models_that_do_not_fit_show_both_shapes(models, tmp_path):
@@ -300,4 +302,4 @@ def test_models_that_do_not_fit_show_both_shapes(models, tmp_path):
     changes = {"classifier": str(tmp_path / "svdnet.keras"), "output": str(tmp_path / "run")}
     message = r"excerpts of shape \(24, 20, 1\), but the classifier takes \(115, 80, 1\)"
     with pytest.raises(InputError, match=message):
-        explain(SearchSettings(**{**models, **changes}))
+        maximize_activation(SearchSettings(**{**models, **changes}))

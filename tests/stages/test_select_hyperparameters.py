@@ -2,17 +2,21 @@
 
 import csv
 
+import keras
 import numpy as np
 import pytest
+import scipy.spatial
 from absl import flags
 
 from svdam.core.files import read_json, write_json
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.validation import InputError
 from svdam.evaluation.frechet import frechet_distance
-from svdam.explain.realism import Realism
-from svdam.explain.settings import SearchSettings
+from svdam.evaluation.ranking import Configuration
+from svdam.evaluation.realism import Realism
 from svdam.results.rankings import read_ranking
+from svdam.stages import select_hyperparameters as selection
+from svdam.stages.maximize_activation import SearchSettings
 from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 from tests.explain.fake_runs import GRID_MEANS, NUM_EXAMPLES, excerpts, write_real, write_search
 
@@ -55,9 +59,9 @@ def test_csv_can_be_checked_by_hand_and_read_back(runs):
         numbers = [float(row[n]) for n in ("mean", "variance", "real_mean", "real_variance")]
         assert float(row["distance"]) == pytest.approx(frechet_distance(*numbers), rel=1e-6)
     assert [int(row["num_steps"]) for row in rows[:2]] == [20, 10]
-    again, settings = read_ranking(path)
+    again = read_ranking(path)
     assert again.rows == ranking.rows and again.ahead_share == ranking.ahead_share
-    assert settings[again.best.index] == (0.01, 0.01, 20)
+    assert again.best.configuration == Configuration(0.01, 0.01, 20)
 
 
 def test_best_cfg_is_a_flagfile_of_maximize_activation(runs):
@@ -95,9 +99,9 @@ def define_flags_into(values, settings_class):
 
 
 def test_minimizing_compares_with_the_lowest(tmp_path):
-    write_search(
-        tmp_path / "grid", "min", {(0.1, 0.1, 5): -50.0, (0.01, 0.1, 5): -1.5, (1.0, 0.1, 5): 9.0}
-    )
+    means = {0.1: -50.0, 0.01: -1.5, 1.0: 9.0}
+    means = {Configuration(rate, 0.1, 5): mean for rate, mean in means.items()}
+    write_search(tmp_path / "grid", "min", means)
     write_real(tmp_path / "responses")
     assert select(tmp_path).best.index == 1
     assert "--output=" + str(tmp_path / "am_min") in (
@@ -111,28 +115,27 @@ def test_hparams_are_in_tensorboard(runs):
 
     ranking = select(runs)
     for row in ranking.rows:
-        rate, weight, steps = list(GRID_MEANS)[row.index]
-        folder = runs / f"selection/tensorboard/rate={rate:g},lambda={weight:g},steps={steps}"
+        one = list(GRID_MEANS)[row.index]
+        assert row.configuration == one
+        name = f"rate={one.learning_rate:g},lambda={one.prior_weight:g},steps={one.num_steps}"
+        folder = runs / "selection/tensorboard" / name
         events = EventAccumulator(str(folder)).Reload()
         assert "_hparams_/session_start_info" in events.summary_metadata
         [distance] = events.Tensors("selection/distance")
         assert make_ndarray(distance.tensor_proto) == pytest.approx(row.distance, rel=1e-5)
 
 
-def test_realism_goes_beside_the_ranking(runs, capsys):
+def test_realism_goes_beside_the_ranking(runs, capsys, monkeypatch):
     seen = []
 
-    def realism(examples):
+    def realism(measures, examples, real_run):
+        assert [*measures] == ["scores"]
         seen.append(examples.shape)
         return Realism(critic_scores=np.array([-7.0, -9.0, -0.5, -0.1]), real_critic_score=0.25)
 
-    settings = SelectionSettings(
-        grid=str(runs / "grid"),
-        responses=str(runs / "responses"),
-        output=str(runs / "selection"),
-        num_resamples=100,
-    )
-    select_hyperparameters(settings, realism)
+    monkeypatch.setattr(selection, "_critic", lambda *arguments: None)
+    monkeypatch.setattr(selection, "_realism", realism)
+    select(runs, critic="critic.keras")
     assert seen == [(4, NUM_EXAMPLES, 115, 80, 1)]
     rows = list(csv.DictReader((runs / "selection/realism.csv").open(encoding="utf-8")))
     assert [row["critic_scores"] for row in rows] == ["-0.1", "-0.5", "-7.0", "-9.0", "0.25"]
@@ -140,20 +143,48 @@ def test_realism_goes_beside_the_ranking(runs, capsys):
     assert "critic scores: -1.00" in capsys.readouterr().out
 
 
+def test_realism_is_measured_by_critic_and_classifier(tmp_path, monkeypatch):
+    """Models whose output is known: a critic that takes the mean, a layer that doubles."""
+    inputs = keras.Input((115, 80, 1))
+    keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)).save(tmp_path / "mean.keras")
+    flat = keras.layers.Flatten(name="twice")(keras.layers.Rescaling(2.0)(inputs))
+    outputs = keras.layers.Dense(1, name="logit")(flat)
+    keras.Model(inputs, outputs).save(tmp_path / "twice.keras")
+    write_search(tmp_path / "grid")
+    write_real(tmp_path / "responses", classifier=str(tmp_path / "twice.keras"))
+    real = excerpts(40, 70)
+    batches = [real[:40, ..., None], real[40:, ..., None]]
+    monkeypatch.setattr(selection, "_real_batches", lambda real_run: iter(batches))
+    ranking = select(tmp_path, critic=str(tmp_path / "mean.keras"), nearest_layer="twice")
+    rows = list(csv.DictReader((tmp_path / "selection/realism.csv").open(encoding="utf-8")))
+    points = 2 * real.reshape(70, -1)
+    for row, ranked in zip(rows, ranking.rows, strict=False):
+        found = excerpts(ranked.index + 1)
+        assert float(row["critic_scores"]) == pytest.approx(found.mean(), abs=1e-4)
+        distances = scipy.spatial.distance.cdist(2 * found.reshape(NUM_EXAMPLES, -1), points)
+        assert float(row["nearest_distances"]) == pytest.approx(
+            distances.min(axis=1).mean(), rel=1e-5
+        )
+    assert float(rows[-1]["critic_scores"]) == pytest.approx(real.mean(), abs=1e-4)
+    between = scipy.spatial.distance.cdist(points, points) + np.diag([np.inf] * 70)
+    expected = between.min(axis=1).mean()
+    assert float(rows[-1]["nearest_distances"]) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(InputError, match=r"--nearest_layer: .*'fc9'.*'twice'"):
+        select(tmp_path, critic=str(tmp_path / "mean.keras"), nearest_layer="fc9")
+
+
 def band_means(excerpts):
     """Stands for a layer: 80 units, the mean of each band."""
     return excerpts[..., 0].mean(axis=1).astype(float)
 
 
-def test_a_whole_layer_is_compared_by_the_multivariate_distance(runs, capsys):
-    settings = SelectionSettings(
-        grid=str(runs / "grid"),
-        responses=str(runs / "responses"),
-        output=str(runs / "selection"),
-        num_resamples=100,
-        distance_layer="bands",
-    )
-    ranking = select_hyperparameters(settings, activations=band_means)
+@pytest.fixture
+def bands(monkeypatch):
+    monkeypatch.setattr(selection, "_layer", lambda *arguments: band_means)
+
+
+def test_a_whole_layer_is_compared_by_the_multivariate_distance(runs, capsys, bands):
+    ranking = select(runs, distance_layer="bands")
     real = band_means(excerpts(30)[..., None])  # What write_real calls the highest.
     for row in ranking.rows:
         units = band_means(excerpts(row.index + 1)[..., None])
@@ -162,20 +193,13 @@ def test_a_whole_layer_is_compared_by_the_multivariate_distance(runs, capsys):
         # Mean and variance stay those of the response.
         assert row.mean == pytest.approx(list(GRID_MEANS.values())[row.index], abs=2)
     assert ranking.real_mean == pytest.approx(9, abs=1)
-    assert read_ranking(runs / "selection/ranking.csv")[0].layer == "bands"
+    assert read_ranking(runs / "selection/ranking.csv").layer == "bands"
     assert "all units of bands" in capsys.readouterr().out
 
 
-def test_layer_needs_as_many_kept_excerpts_as_are_compared(runs):
-    settings = SelectionSettings(
-        grid=str(runs / "grid"),
-        responses=str(runs / "responses"),
-        output=str(runs / "selection"),
-        num_real=NUM_EXAMPLES + 1,
-        distance_layer="bands",
-    )
+def test_layer_needs_as_many_kept_excerpts_as_are_compared(runs, bands):
     with pytest.raises(InputError, match=r"keeps 6; run collect_responses with --top_n=7"):
-        select_hyperparameters(settings, activations=band_means)
+        select(runs, num_real=NUM_EXAMPLES + 1, distance_layer="bands")
 
 
 def test_grid_and_responses_of_two_classifiers(runs):

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svdam.explain.settings import SearchSettings
-from svdam.results.files import read_results
-from svdam.stages.maximize_activation import explain
+from svdam.results.examples import read_results
+from svdam.stages.maximize_activation import SearchSettings, maximize_activation
 from tests.explain.small_models import command_line, save_small_models
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +65,9 @@ def expected(tmp_path_factory):
     """The search on one device, and the models' flags."""
     folder = tmp_path_factory.mktemp("one")
     models = save_small_models(folder)
-    return explain(SearchSettings(output=str(folder / "run"), **SEARCH, **models)), models
+    return maximize_activation(
+        SearchSettings(output=str(folder / "run"), **SEARCH, **models)
+    ), models
 
 
 def require_same(expected, folder):

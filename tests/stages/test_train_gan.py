@@ -73,9 +73,9 @@ def test_killed_and_interrupted_it_ends_with_the_same_weights(records, undisturb
         time.sleep(rng.uniform(0, 0.3))  # While it computes, or writes a checkpoint.
         process.kill()
         process.communicate()
-    before, events = last_saved(folder), set(folder.glob("events.*"))
+    before, events = last_saved(folder), set(folder.glob("tensorboard/events.*"))
     process = start(records, folder, FLAGS[0], "--checkpoint_every=1000")
-    wait_for(lambda: set(folder.glob("events.*")) > events, process)
+    wait_for(lambda: set(folder.glob("tensorboard/events.*")) > events, process)
     process.send_signal(signal.SIGTERM)
     status, output = finish(process)
     assert status == 128 + signal.SIGINT and "run the same command again to go on" in output
@@ -241,7 +241,9 @@ def test_what_can_be_watched(records, tmp_path):
         records, tmp_path, build_svdnet(np.full(80, -8.0), np.full(80, 3.0)),
         num_iterations=3, scalars_every=1, samples_every=2,
     )  # fmt: skip
-    events = EventAccumulator(str(tmp_path / "gan"), size_guidance={"tensors": 0}).Reload()
+    events = EventAccumulator(
+        str(tmp_path / "gan/tensorboard"), size_guidance={"tensors": 0}
+    ).Reload()
     points = {
         name: [
             (event.step, float(tf.make_ndarray(event.tensor_proto)))

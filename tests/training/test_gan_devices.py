@@ -50,7 +50,7 @@ def alone(records, tmp_path_factory):
 
 def losses(folder):
     """(name, iteration) -> value."""
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"tensors": 0}).Reload()
     return {
         (name, event.step): float(tf.make_ndarray(event.tensor_proto))
         for name in LOSSES

@@ -20,10 +20,9 @@ from measuring import parser, report, speed_table, take_turns
 from svdam.core.config import FRONT_END
 from svdam.data.augmentation import SpectralAugmentation
 from svdam.data.excerpts import labelled_batches
-from svdam.data.records import open_records
 from svdam.data.spectra import open_spectra
 from svdam.models.classifier import build_svdnet
-from svdam.stages.builtin_records import resolve_records
+from svdam.stages.inputs import input_records
 from svdam.training.classifier import ClassifierTrainer
 from svdam.training.settings import ClassifierSettings
 
@@ -36,7 +35,7 @@ def main() -> None:
     flags.add_argument("records", nargs="?", default="builtin")
     options = flags.parse_args()
     with tempfile.TemporaryDirectory() as output:
-        spectra = open_spectra(open_records(resolve_records(options.records)))
+        spectra = open_spectra(input_records(options.records))
         trainer = ClassifierTrainer(
             ClassifierSettings(output=output), build_svdnet(np.full(80, -5.0), np.full(80, 2.0))
         )

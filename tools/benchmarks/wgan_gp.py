@@ -27,11 +27,10 @@ from measuring import Table, clock, has, parser, report, speed_table, take_turns
 from svdam.core.config import LATENT_SIZE
 from svdam.core.summaries import Summaries
 from svdam.data.excerpts import clip_batches
-from svdam.data.records import open_records
 from svdam.models.classifier import build_svdnet
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
-from svdam.stages.builtin_records import resolve_records
+from svdam.stages.inputs import input_records
 from svdam.training.gan_watching import GanWatcher
 from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
@@ -196,7 +195,7 @@ def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--records", default="builtin")
     options = flags.parse_args()
-    records = open_records(resolve_records(options.records))
+    records = input_records(options.records)
     clips = next(iter(clip_batches(records, batch_size=BATCH, seed=1)))
     table, agreement, step_secs = measure_steps(tf.convert_to_tensor(clips), options.turns)
     tables = [table, measure_around(records, step_secs)]

@@ -1,7 +1,6 @@
-"""What TensorBoard shows of an activation maximization."""
+"""What TensorBoard shows of synthesized examples and of real responses."""
 
 import os
-import shutil
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,10 +8,8 @@ import numpy as np
 from svdam.audio.inversion import log_mels_to_audio
 from svdam.core.config import FRONT_END
 from svdam.core.summaries import Summaries
-from svdam.results.files import AMResults, RealResponses
-
-SUMMARIES = "tensorboard"
-"""Name of the folder of a run's summaries."""
+from svdam.results.examples import AMResults
+from svdam.results.responses import RealResponses
 
 _SHEET = 16
 _SOUNDS = 4
@@ -35,8 +32,7 @@ class LiveSummaries:
 
     def __init__(self, folder: str | os.PathLike, num_steps: int):
         """``num_steps``: length of the search, which decides how often something is written."""
-        shutil.rmtree(folder, ignore_errors=True)  # Of an attempt that was stopped.
-        self._summaries = Summaries(folder)
+        self._summaries = Summaries(folder, replace=True)  # Of an attempt that was stopped.
         self._step = 0
         self._wanted = _spread(num_steps, _CURVE_POINTS)
 
@@ -64,24 +60,12 @@ def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
     Each configuration has a folder of its own below ``folder``, as the HParams dashboard wants it.
     What an earlier run and `LiveSummaries` left there is removed first: it would be shown twice.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    with Summaries(folder) as summaries:
+    with Summaries(folder, replace=True) as summaries:
         summaries.configuration(results.provenance)
         _examples(summaries, "examples/start", results.start_examples, 0, _SOUNDS)
     for index, configuration in enumerate(results.configurations):
-        name = (
-            f"rate={configuration.learning_rate:g},lambda={configuration.prior_weight:g},"
-            f"steps={configuration.num_steps}"
-        )
-        with Summaries(os.path.join(folder, name)) as summaries:
-            summaries.hparams(
-                {
-                    "learning_rate": configuration.learning_rate,
-                    "prior_weight": configuration.prior_weight,
-                    "num_steps": configuration.num_steps,
-                },
-                _metrics(results, index),
-            )
+        with Summaries(os.path.join(folder, configuration.folder_name)) as summaries:
+            summaries.hparams(vars(configuration), _metrics(results, index))
             _way(summaries, results, index)
             sounds = _SOUNDS if len(results.configurations) == 1 else 1
             _examples(
@@ -98,8 +82,7 @@ def write_response_summaries(folder: str | os.PathLike, real: RealResponses) -> 
 
     What an earlier run left there is removed first.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    with Summaries(folder) as summaries:
+    with Summaries(folder, replace=True) as summaries:
         summaries.configuration(real.provenance)
         summaries.histogram("responses/real", real.responses, 0)
         for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):
