@@ -1,9 +1,9 @@
-"""Makes the report: one page with figures and sounds that opens from disk, with no network.
+"""Makes the report: one page with figures and sounds that opens from disk without a network.
 
     python -m svdam.make_report --flagfile=flags/report.cfg
 
-Shows the examples of activation maximization before and after, how the settings were chosen, and
-the real excerpts that they are compared with. Writes index.html, figures/ (PNG and PDF), images/,
+Shows the examples before and after optimization, how the configuration was chosen, and the real
+excerpts that the examples are compared with. Writes index.html, figures/ (PNG and PDF), images/,
 sounds/ (WAV) and TensorBoard summaries into --output.
 """
 

@@ -1,6 +1,6 @@
-"""From runs to a report: reads what the stages wrote and hands it to `svdam.report`.
+"""From runs to a report: reads what the other stages wrote and passes it to `svdam.report`.
 
-No TensorFlow, except for the summaries at the very end.
+TensorFlow is needed only for the summaries, at the very end.
 """
 
 import csv
@@ -44,13 +44,15 @@ SOUND_CHOICES = ("all", "best")
 class ReportSettings(Settings):
     """Settings of make_report."""
 
-    grid: str = setting("runs/grid", "Run folder of maximize_activation over the grid.", path=True)
+    grid: str = setting(
+        "runs/grid", "Run folder of maximize_activation for the whole grid.", path=True
+    )
     selection: str = setting("runs/selection", "Run folder of select_hyperparameters.", path=True)
     responses: str = setting("runs/responses", "Run folder of collect_responses.", path=True)
     maximize: str | None = setting(
         None,
-        "Run folder of maximize_activation with the best configuration and --direction=max; by "
-        "default the best configuration of a --grid that maximizes.",
+        "Run folder of maximize_activation with the best configuration and --direction=max. The "
+        "default is the best configuration of --grid, if that maximizes.",
         path=True,
     )
     minimize: str | None = setting(
@@ -59,24 +61,27 @@ class ReportSettings(Settings):
         path=True,
     )
     evaluation: str | None = setting(
-        None, "Run folder of evaluate_classifier, for Table 3; left out by default.", path=True
+        None,
+        "Run folder of evaluate_classifier, for Table 3. By default there is no Table 3.",
+        path=True,
     )
     concept: str = setting("singing voice", "What the explained neuron stands for, in words.")
     sounds: str = setting(
         "all",
-        "Sounds of all examples of the grid (75 KB and a fraction of a second each), or of the "
-        "starting, maximized and minimized sets only (best).",
+        "Which examples get a sound (75 KB and a fraction of a second each): all of the grid, or "
+        "only those before optimization and of the best configuration (best).",
         choices=SOUND_CHOICES,
     )
     inversion: str = setting(
         "pseudo_inverse",
-        "From mel bands back to linear frequency: pseudo_inverse as the paper, or nnls "
-        "(non-negative least squares), slower and closer to the original.",
+        "Method that maps mel bands back to linear frequency: pseudo_inverse, as in the paper, or "
+        "nnls (non-negative least squares), which is slower and closer to the original.",
         choices=INVERSIONS,
     )
     momentum: float = setting(
         0.0,
-        "Of Griffin-Lim: 0 as the paper; 0.99 is the fast variant, which comes closer.",
+        "Momentum of the Griffin-Lim algorithm: 0, as in the paper, or up to 0.999 for the fast "
+        "variant, which comes closer to the original; 0.99 is usual.",
         minimum=0,
         maximum=0.999,
     )
@@ -84,7 +89,7 @@ class ReportSettings(Settings):
 
 
 def make_report(settings: ReportSettings) -> Path:
-    """Writes the report of a set of runs.
+    """Writes a report of a set of runs.
 
     Returns:
         The page, ``index.html``.
@@ -165,16 +170,16 @@ def _require_same_runs(
     ranking: Ranking,
     selection: dict[str, Any],
 ) -> None:
-    """Refuses a selection that was made of other runs."""
+    """Refuses a selection that was made from other runs."""
     unknown = [row for row in ranking.rows if row.configuration not in grid.configurations]
     if unknown or selection.get("ranked") != fingerprint(grid.responses):
         raise InputError(
-            "--selection: ranks other examples than those of --grid; "
+            "--selection: ranks examples that are not those of --grid; "
             "run select_hyperparameters on this grid"
         )
     if selection.get("compared") != fingerprint(compared):
         raise InputError(
-            f"--selection: {settings.selection} was made with other --responses; "
+            f"--selection: {settings.selection} was made from other --responses; "
             "run select_hyperparameters again"
         )
 
@@ -182,7 +187,7 @@ def _require_same_runs(
 def _searched_sets(
     settings: ReportSettings, grid: AMResults, best: Configuration, best_set: ExampleSet
 ) -> dict[str, ExampleSet | None]:
-    """The sets of Figure 4's rows below the start."""
+    """The sets in the lower two rows of Figure 4."""
     sets: dict[str, ExampleSet | None] = {}
     runs = (("maximize", settings.maximize, "max"), ("minimize", settings.minimize, "min"))
     for flag, folder, direction in runs:
@@ -206,7 +211,7 @@ def _searched_sets(
 def _require_same_search(
     results: AMResults, grid: AMResults, best: Configuration, direction: str, flag: str, folder: str
 ) -> None:
-    """Figure 4 compares latent by latent, so that runs must agree in all but the direction."""
+    """Figure 4 compares examples of equal latents, so the runs must differ in direction only."""
     again = f"run maximize_activation with the selection's best.cfg and --direction={direction}"
     for what, value, expected in (
         ("direction", results.direction, direction),
@@ -216,9 +221,11 @@ def _require_same_search(
     ):
         if value != expected:
             shown = (
-                "" if len(str([value, expected])) > 200 else f" {value!r}, expected {expected!r}"
+                "" if len(str([value, expected])) > 200 else f": {value!r}, expected {expected!r}"
             )
-            raise InputError(f"--{flag}: {folder} has other {what} than --grid:{shown}; {again}")
+            raise InputError(
+                f"--{flag}: {folder} differs from --grid in its {what}{shown}; {again}"
+            )
     same = results.start_examples.shape == grid.start_examples.shape and np.allclose(
         results.start_examples, grid.start_examples, rtol=1e-3, atol=1e-3
     )
@@ -229,7 +236,7 @@ def _require_same_search(
 
 
 def _realism_rows(path: Path, ranking: Ranking) -> list[RealismRow]:
-    """What select_hyperparameters wrote about realism; nothing where it was not asked to."""
+    """Measures of realism written by select_hyperparameters, if it was asked for them."""
     if not path.exists():
         return []
     marks = {str(row.rank): row.mark for row in ranking.rows}
@@ -251,7 +258,7 @@ def _number_or_none(text: str) -> float | None:
 
 
 def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:
-    """Scores of the explained classifier; those of another one are left out with a warning."""
+    """Scores of the explained classifier; those of another one are omitted, with a warning."""
     if not folder:
         return None
     run = open_run(folder, "evaluate_classifier", "evaluation")
@@ -270,7 +277,7 @@ def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:
 
 
 def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> None:
-    """The report's figures and a few of its sounds, for TensorBoard."""
+    """Writes the figures of the report and a few of its sounds for TensorBoard."""
     from PIL import Image
 
     with Summaries(run.tensorboard, replace=True) as summaries:

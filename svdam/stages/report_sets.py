@@ -1,4 +1,4 @@
-"""What pages show of runs: which excerpts, with which names, numbers and sounds."""
+"""From runs to what pages show: excerpts with their names, numbers and sounds."""
 
 import functools
 import shutil
@@ -23,10 +23,10 @@ from svdam.results.responses import RealResponses
 
 
 def start_set(grid: AMResults) -> ExampleSet:
-    """The generator's output before the search."""
+    """The generator's output before optimization."""
     return ExampleSet(
         key="start",
-        title="before the search",
+        title="before optimization",
         log_mels=_squeezed(grid.start_examples),
         responses=grid.start_responses,
         probabilities=grid.start_probabilities,
@@ -41,7 +41,7 @@ def grid_set(grid: AMResults, row: RankedConfiguration, sounds: str) -> ExampleS
     position, mark = grid.configurations.index(row.configuration), row.mark
     heard = range(len(grid.seeds)) if sounds == "all" or mark == "best" else range(0)
     if mark in ("median", "worst") and not heard:
-        heard = range(min(2, len(grid.seeds)))  # Those of Figure 3.
+        heard = range(min(2, len(grid.seeds)))  # The ones in Figure 3.
     title = f"#{row.rank}: {row}".replace("lambda", "λ")
     return example_set(grid, position, f"rank{row.rank:03d}", title, mark, heard)
 
@@ -49,7 +49,7 @@ def grid_set(grid: AMResults, row: RankedConfiguration, sounds: str) -> ExampleS
 def example_set(
     results: AMResults, position: int, key: str, title: str, mark: str, sounds_of: range
 ) -> ExampleSet:
-    """Examples of configuration ``position`` of a run."""
+    """Examples of the configuration at ``position`` in a run."""
     return ExampleSet(
         key=key,
         title=title,
@@ -86,13 +86,13 @@ def real_set(real: RealResponses, word: str) -> ExampleSet:
 
 
 def clear_page(folder: Path) -> None:
-    """Removes what an earlier page left in a run folder."""
+    """Removes the files of an earlier page from a run folder."""
     for name in ("figures", "images", "sounds"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) -> Synthesis:
-    """How a page's sounds are made; see `svdam.audio.inversion.log_mels_to_audio`."""
+    """How the sounds of a page are made; see `svdam.audio.inversion.log_mels_to_audio`."""
     ways = {
         "pseudo_inverse": "the filterbank's pseudo-inverse",
         "nnls": "non-negative least squares",
@@ -102,8 +102,8 @@ def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) ->
         functools.partial(log_mels_to_audio, inversion=inversion, momentum=momentum),
         FRONT_END.sample_rate,
         round_trip_error_db,
-        f"Sounds are made by {ways[inversion]} and {GRIFFIN_LIM_ITERATIONS} iterations of "
-        f"{algorithm if momentum else 'Griffin and Lim'}.",
+        f"Sounds are synthesised with {ways[inversion]} and {GRIFFIN_LIM_ITERATIONS} iterations of "
+        f"{algorithm if momentum else 'the Griffin-Lim algorithm'}.",
     )
 
 
@@ -112,7 +112,7 @@ def _squeezed(examples: np.ndarray) -> np.ndarray:
     if examples.shape[1:] != expected:
         raise InputError(
             f"--grid: examples have shape {examples.shape[1:]}, expected {expected}: a report "
-            "shows log-mel excerpts of the paper's front end"
+            "shows log-mel excerpts of the paper's front end only"
         )
     return examples[..., 0]
 
@@ -122,12 +122,12 @@ def _seed_labels(results: AMResults) -> list[str]:
 
 
 def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[ConceptRow]:
-    """Measures Section 4.2's three on every example of some sets, and compares the sets.
+    """Takes the three measures of Section 4.2 on every example of some sets, and compares the sets.
 
     Args:
         sets: ``start``; ``maximized`` and ``minimized`` from the same latents, or None; ``lowest
             real`` and ``highest real``. Their ``measures`` are filled in.
-        claims: Whether the response is the one that the paper makes its claims about.
+        claims: Whether the paper makes claims about this response.
     """
     measured = {}
     for name, one in sets.items():
@@ -137,7 +137,7 @@ def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[Co
         ("start", "maximized", True, 1),
         ("start", "minimized", True, -1),
         ("minimized", "maximized", True, 1),
-        ("lowest real", "highest real", False, 0),  # Of these the paper says nothing.
+        ("lowest real", "highest real", False, 0),  # The paper makes no claim about these.
     ]
     rows = []
     for before, after, paired, way in comparisons:

@@ -54,7 +54,7 @@ def large_content() -> ReportContent:
         response="logit",
         direction="max",
         axes=SpectrogramAxes.of(),
-        start=_examples(rng, "start", "before the search", 0.0, mark="start"),
+        start=_examples(rng, "start", "before optimization", 0.0, mark="start"),
         configurations=configurations,
         maximized=configurations[0],
         minimized=_examples(rng, "minimized", "minimized", -7.0, configuration=GRID[0]),

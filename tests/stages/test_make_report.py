@@ -126,11 +126,11 @@ def test_make_report(runs, monkeypatch):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"direction": "max"}, "other direction.*'max', expected 'min'.*best.cfg"),
-        ({"seeds": np.arange(1, NUM_EXAMPLES + 1)}, "other seeds"),
+        ({"direction": "max"}, "its direction.*'max', expected 'min'.*best.cfg"),
+        ({"seeds": np.arange(1, NUM_EXAMPLES + 1)}, "its seeds"),
         ({"start_examples": excerpts(9)[..., None]}, "another generator"),
         ({"start_responses": np.ones(NUM_EXAMPLES, np.float32)}, "another classifier"),
-        ({"response": "conv3"}, "other response"),
+        ({"response": "conv3"}, "its response"),
     ],
 )
 def test_runs_that_do_not_belong_together(runs, tmp_path, changes, message):
@@ -143,7 +143,7 @@ def test_runs_that_do_not_belong_together(runs, tmp_path, changes, message):
 
 def test_run_of_another_configuration(runs, tmp_path):
     write_search(tmp_path / "other", "min", {Configuration(0.1, 0.01, 10): -6.0})
-    with pytest.raises(InputError, match="other configurations"):
+    with pytest.raises(InputError, match="its configurations"):
         read_content(settings(runs, minimize=str(tmp_path / "other")))
 
 
