@@ -150,6 +150,17 @@ def test_light_libraries_load_without_tensorflow(path):
         assert not roots & {"tensorflow", "keras", "apache_beam", "librosa"}
 
 
+@pytest.mark.parametrize("stage", sorted(COMMANDS - {"demo"}))
+def test_a_run_is_marked_as_complete_when_all_is_written(stage):
+    """Nothing follows but the removal of what a run that goes on would need."""
+    tree = ast.parse((PACKAGE / f"stages/{stage}.py").read_text("utf-8"))
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.With)]
+    calls = [[ast.unparse(line).split("(")[0] for line in body] for body in bodies]
+    (inside_run,) = [names for names in calls if "run.mark_complete" in names]
+    after = inside_run[inside_run.index("run.mark_complete") + 1 :]
+    assert all(name.startswith("remove_") for name in after)
+
+
 def test_stages_start_without_tensorflow():
     """So that help and wrong flags do not wait for it. Tried for real, in a fresh interpreter."""
     stages = [f"svdam.stages.{name}" for name in COMMANDS - {"demo"}]

@@ -49,6 +49,25 @@ class Realism:
         return found
 
 
+@dataclasses.dataclass(frozen=True)
+class RealismRow:
+    """Measures of one configuration that do not use the response; None where not measured.
+
+    Attributes:
+        name: Rank of the configuration, or ``real``.
+        mark: ``best``, ``median``, ``worst`` or "".
+        distance: Eq. 3; None for the real excerpts.
+        critic_score: Mean score given by the GAN's critic.
+        nearest_distance: Mean distance to the nearest real excerpt.
+    """
+
+    name: str
+    mark: str
+    distance: float | None
+    critic_score: float | None
+    nearest_distance: float | None
+
+
 def measure_realism(
     scores: np.ndarray | None = None,
     real_scores: np.ndarray | None = None,

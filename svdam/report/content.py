@@ -9,6 +9,7 @@ import numpy as np
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError, require_finite
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
+from svdam.evaluation.realism import RealismRow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,25 +123,6 @@ class ConceptRow:
         if self.effect_low * self.claimed_sign < 0 and self.effect_high * self.claimed_sign < 0:
             return "reverse"
         return "unclear"
-
-
-@dataclasses.dataclass(frozen=True)
-class RealismRow:
-    """Measures of one configuration that do not use the response; None where not measured.
-
-    Attributes:
-        name: Rank of the configuration, or ``real``.
-        mark: ``best``, ``median``, ``worst`` or "".
-        distance: Eq. 3; None for the real excerpts.
-        critic_score: Mean score given by the GAN's critic.
-        nearest_distance: Mean distance to the nearest real excerpt.
-    """
-
-    name: str
-    mark: str
-    distance: float | None
-    critic_score: float | None
-    nearest_distance: float | None
 
 
 @dataclasses.dataclass

@@ -1,21 +1,31 @@
-"""A ranking as a table: the text that a command prints (Table 5, all rows) and ``ranking.csv``."""
+"""What select_hyperparameters writes: Table 5, all rows, as text and as CSV, and realism."""
 
 import csv
 import dataclasses
 import os
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from svdam.core.files import atomic_write
 from svdam.core.validation import InputError
-from svdam.evaluation.ranking import RankedConfiguration, Ranking
+from svdam.evaluation.ranking import Configuration, RankedConfiguration, Ranking
+from svdam.evaluation.realism import Realism, RealismRow
 
+RANKING_NAME = "ranking.csv"
+REALISM_NAME = "realism.csv"
 _SHARED = {
     name: kind
     for name, kind in typing.get_type_hints(Ranking).items()
     if name not in ("rows", "warnings")
 }
 _COLUMNS = typing.get_type_hints(RankedConfiguration)
+_CONFIGURATION = typing.get_type_hints(Configuration)
+# Columns of realism.csv, and what the last row holds of real excerpts.
+_MEASURES = {
+    "critic_scores": "real_critic_score",
+    "nearest_distances": "real_nearest_distance",
+}
 
 
 def format_ranking(ranking: Ranking) -> str:
@@ -60,27 +70,63 @@ def read_ranking(path: str | os.PathLike) -> Ranking:
     Raises:
         InputError: If the file is missing, or a line is not what `write_ranking` writes.
     """
-    rows: list[RankedConfiguration] = []
-    shared: dict[str, Any] = {}
+    found = _read_rows(path, lambda record: (_parsed(record, _COLUMNS), _parsed(record, _SHARED)))
+    if not found:
+        raise InputError(f"{path}: has no rows; make it with select_hyperparameters")
+    rows = tuple(RankedConfiguration(**row) for row, _ in found)
+    return Ranking(rows=rows, warnings=(), **found[0][1])
+
+
+def write_realism(path: str | os.PathLike, ranking: Ranking, measured: Realism) -> None:
+    """Writes ``realism.csv``: a row for each configuration, the best first, and one for real."""
+    columns = {name: getattr(measured, name) for name in _MEASURES}
+    with atomic_write(path) as stream:
+        writer = csv.DictWriter(stream, ["rank", *_CONFIGURATION, "distance", *_MEASURES])
+        writer.writeheader()
+        for row in ranking.rows:
+            values = {name: float(c[row.index]) for name, c in columns.items() if c is not None}
+            known = {"rank": row.rank, "distance": row.distance}
+            writer.writerow(known | vars(row.configuration) | values)
+        real = {name: getattr(measured, attribute) for name, attribute in _MEASURES.items()}
+        writer.writerow({"rank": "real", **real})
+
+
+def read_realism(path: str | os.PathLike, ranking: Ranking) -> list[RealismRow]:
+    """Reads ``realism.csv``; nothing where realism was not measured.
+
+    Raises:
+        InputError: If a line is not what `write_realism` writes.
+    """
+    if not os.path.exists(path):
+        return []
+    marks = {str(row.rank): row.mark for row in ranking.rows}
+
+    def parsed(record: dict[str, str]) -> RealismRow:
+        columns = ("distance", *_MEASURES)
+        values = [float(record[name]) if record[name] else None for name in columns]
+        return RealismRow(record["rank"], marks.get(record["rank"], ""), *values)
+
+    return _read_rows(path, parsed)
+
+
+def _read_rows(path: str | os.PathLike, parsed: Callable[[dict[str, str]], Any]) -> list[Any]:
+    rows = []
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             for line, record in enumerate(csv.DictReader(stream), 2):
                 try:
-                    rows.append(RankedConfiguration(**_parsed(record, _COLUMNS)))
-                    shared = _parsed(record, _SHARED)
+                    if None in record.values():
+                        raise ValueError("it is too short")
+                    rows.append(parsed(record))
                 except (KeyError, TypeError, ValueError) as error:
                     raise InputError(
-                        f"{path}:{line}: is no row of a ranking ({error}); "
+                        f"{path}:{line}: is not a row of a ranking ({error}); "
                         "make it with select_hyperparameters"
                     ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if not rows:
-        raise InputError(f"{path}: has no rows; make it with select_hyperparameters")
-    return Ranking(rows=tuple(rows), warnings=(), **shared)
+    return rows
 
 
 def _parsed(record: dict[str, str], kinds: dict[str, type]) -> dict[str, Any]:
-    if None in record.values():
-        raise ValueError("it is too short")
     return {name: kind(record[name]) for name, kind in kinds.items()}

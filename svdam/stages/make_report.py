@@ -3,7 +3,6 @@
 TensorFlow is needed only for the summaries, at the very end.
 """
 
-import csv
 import dataclasses
 import shlex
 import warnings
@@ -19,12 +18,12 @@ from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking import Configuration, Ranking
 from svdam.report.assets import Synthesis
-from svdam.report.content import ExampleSet, RealismRow, ReportContent, SpectrogramAxes
+from svdam.report.content import ExampleSet, ReportContent, SpectrogramAxes
 from svdam.report.figures import figure_4_sets
 from svdam.report.pages import write_report
 from svdam.results.array_files import fingerprint
 from svdam.results.examples import AMResults, read_results
-from svdam.results.rankings import read_ranking
+from svdam.results.rankings import RANKING_NAME, REALISM_NAME, read_ranking, read_realism
 from svdam.results.responses import compared_responses, read_responses
 from svdam.stages.report_sets import (
     clear_page,
@@ -35,7 +34,6 @@ from svdam.stages.report_sets import (
     sound_synthesis,
     start_set,
 )
-from svdam.stages.select_hyperparameters import REALISM_NAME
 
 SOUND_CHOICES = ("all", "best")
 
@@ -121,7 +119,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
     real = read_responses(settings.responses, "responses")
     selection = open_run(settings.selection, "select_hyperparameters", "selection")
     summary = selection.summary()
-    ranking = read_ranking(selection.folder / "ranking.csv")
+    ranking = read_ranking(selection.folder / RANKING_NAME)
     compared = compared_responses(real, grid, ranking.num_real)
     _require_same_runs(settings, grid, compared, ranking, summary)
     start = start_set(grid)
@@ -143,7 +141,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
         ranking=ranking.rows,
         warnings=list(summary.get("warnings", [])),
         concept=concept_rows(compared_sets, claims=grid.response == "logit"),
-        realism=_realism_rows(selection.folder / REALISM_NAME, ranking),
+        realism=read_realism(selection.folder / REALISM_NAME, ranking),
         correlations={
             name.removesuffix("s"): value for name, value in summary.get("correlations", {}).items()
         },
@@ -233,28 +231,6 @@ def _require_same_search(
         raise InputError(f"--{flag}: {folder} was made with another generator than --grid; {again}")
     if not np.allclose(results.start_responses, grid.start_responses, rtol=1e-3, atol=1e-2):
         raise InputError(f"--{flag}: {folder} explains another classifier than --grid; {again}")
-
-
-def _realism_rows(path: Path, ranking: Ranking) -> list[RealismRow]:
-    """Measures of realism written by select_hyperparameters, if it was asked for them."""
-    if not path.exists():
-        return []
-    marks = {str(row.rank): row.mark for row in ranking.rows}
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [
-            RealismRow(
-                name=record["rank"],
-                mark=marks.get(record["rank"], ""),
-                distance=_number_or_none(record["distance"]),
-                critic_score=_number_or_none(record["critic_scores"]),
-                nearest_distance=_number_or_none(record["nearest_distances"]),
-            )
-            for record in csv.DictReader(stream)
-        ]
-
-
-def _number_or_none(text: str) -> float | None:
-    return float(text) if text else None
 
 
 def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:

@@ -16,8 +16,9 @@ from svdam.core.settings import Settings, output_setting, setting, unsafe_model_
 from svdam.core.summaries import tensorboard_command
 from svdam.core.validation import InputError
 from svdam.explain.choices import BETA_1, DIRECTIONS, KEEP, OPTIMIZERS, PRIORS
-from svdam.explain.starts import latents_path, parse_seeds, starting_latents
+from svdam.explain.starts import parse_seeds, starting_latents
 from svdam.results.examples import AMResults, write_results
+from svdam.results.latents import latents_path
 from svdam.stages.example_summaries import write_summaries
 
 if TYPE_CHECKING:

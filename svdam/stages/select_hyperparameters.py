@@ -5,7 +5,6 @@ examples and the highest (lowest, when minimizing) responses of real recordings.
 ``ranking.csv``, ``best.cfg``, which maximize_activation takes as its flagfile, and summaries.
 """
 
-import csv
 import dataclasses
 import functools
 import shlex
@@ -31,12 +30,20 @@ from svdam.evaluation.ranking import (
 from svdam.evaluation.realism import Realism, measure_realism
 from svdam.results.array_files import fingerprint
 from svdam.results.examples import AMResults, read_results
-from svdam.results.rankings import format_ranking, write_ranking
+from svdam.results.rankings import (
+    RANKING_NAME,
+    REALISM_NAME,
+    format_ranking,
+    write_ranking,
+    write_realism,
+)
 from svdam.results.responses import RealResponses, compared_responses, read_responses
 from svdam.stages.inputs import input_records
 from svdam.stages.maximize_activation import SearchSettings
 
-REALISM_NAME = "realism.csv"
+ExcerptFunction = Callable[[np.ndarray], np.ndarray]
+"""From (N, frames, mels, 1) excerpts to what is measured of each."""
+
 _BATCH = 64  # Real excerpts that are measured at once.
 _METRICS = {
     "distance": "distance (eq. 3)",
@@ -100,11 +107,17 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
     grid_run, real_run = _runs(results, real)
     compared = compared_responses(real, results, settings.num_real)
     kept = _kept_configurations(results, settings.drop_unusable)
-    ranking = _ranked(settings, results, real, real_run, compared, kept)
-    measures = _measures(settings, real_run, results.examples.shape[2:])
+    shape = results.examples.shape[2:]
+    units = _layers(settings, real_run, shape)
+    measures = {}
+    if settings.critic:
+        measures["scores"] = _critic(settings, shape)
+    if settings.nearest_layer:
+        measures["units"] = units["nearest_layer"]
+    ranking = _ranked(settings, results, real, compared, kept, units.get("distance_layer"))
     output = Path(settings.grid).parent / ("am" if results.direction == "max" else "am_min")
     with start_run(settings.output, "select_hyperparameters", settings) as run:
-        write_ranking(run.folder / "ranking.csv", ranking)
+        write_ranking(run.folder / RANKING_NAME, ranking)
         with atomic_write(run.folder / "best.cfg") as stream:
             best = ranking.best.configuration
             stream.write(best_flagfile(grid_run.settings, best, output))
@@ -113,7 +126,7 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
             measured = _realism(measures, results.examples[kept], real_run)
             by_index = sorted(ranking.rows, key=lambda row: row.index)
             correlations = measured.correlations([row.distance for row in by_index])
-            _write_realism(run.folder / REALISM_NAME, ranking, measured)
+            write_realism(run.folder / REALISM_NAME, ranking, measured)
         table = format_ranking(ranking)
         _write_summaries(run, ranking, table)
         run.mark_complete(
@@ -160,17 +173,14 @@ def _ranked(
     settings: SelectionSettings,
     results: AMResults,
     real: RealResponses,
-    real_run: Run,
     compared: np.ndarray,
     kept: list[int],
+    units: ExcerptFunction | None,
 ) -> Ranking:
     """Ranks the kept configurations by their responses, or by the units of a layer."""
-    layer = settings.distance_layer
     generated, reference = results.responses[kept], compared
-    if layer:
-        generated, reference = _layer_responses(
-            settings, results, real, real_run, kept, len(compared)
-        )
+    if units is not None:
+        generated, reference = _layer_responses(results, real, kept, len(compared), units)
     ranking = rank_configurations(
         generated,
         reference,
@@ -179,7 +189,7 @@ def _ranked(
         confidence=settings.confidence,
         seed=settings.seed,
     )
-    if not layer:
+    if units is None:
         return ranking
     # Mean and variance stay those of the scalar responses, which people can read.
     responses = results.responses[kept]
@@ -196,17 +206,12 @@ def _ranked(
         rows=rows,
         real_mean=float(compared.mean()),
         real_variance=float(compared.var(ddof=1)),
-        layer=layer,
+        layer=str(settings.distance_layer),
     )
 
 
 def _layer_responses(
-    settings: SelectionSettings,
-    results: AMResults,
-    real: RealResponses,
-    real_run: Run,
-    kept: list[int],
-    count: int,
+    results: AMResults, real: RealResponses, kept: list[int], count: int, units: ExcerptFunction
 ) -> tuple[np.ndarray, np.ndarray]:
     """Units (C, N, n) of the examples and (count, n) of the most extreme real excerpts."""
     excerpts = real.extremes(results.direction).excerpts
@@ -217,16 +222,19 @@ def _layer_responses(
             f"--num_real={len(excerpts)}"
         )
     examples = results.examples[kept]
-    layer = str(settings.distance_layer)
-    units_of = _layer(settings, real_run, examples.shape[2:], layer, "distance_layer")
-    units = units_of(examples.reshape(-1, *examples.shape[2:]))
-    return units.reshape(*examples.shape[:2], -1), units_of(excerpts[:count, ..., np.newaxis])
+    generated = units(examples.reshape(-1, *examples.shape[2:]))
+    return generated.reshape(*examples.shape[:2], -1), units(excerpts[:count, ..., np.newaxis])
 
 
-def _layer(
-    settings: SelectionSettings, real_run: Run, shape: tuple[int, ...], layer: str, flag: str
-) -> Callable[[np.ndarray], np.ndarray]:
-    """A layer of the classifier of ``--responses``: from excerpts to units."""
+def _layers(
+    settings: SelectionSettings, real_run: Run, shape: tuple[int, ...]
+) -> dict[str, ExcerptFunction]:
+    """The layers of the classifier of ``--responses`` that flags name: from excerpts to units."""
+    named = {"distance_layer": settings.distance_layer, "nearest_layer": settings.nearest_layer}
+    layers = {flag: layer for flag, layer in named.items() if layer}
+    if not layers:
+        return {}
+
     from svdam.explain.activations import layer_units
     from svdam.models.loading import load_model
 
@@ -234,28 +242,13 @@ def _layer(
         real_run.settings["classifier"],
         "classifier",
         allow_unsafe=settings.allow_unsafe_model,
-        output_names=[layer],
+        output_names=[*layers.values()],
     )
-    return layer_units(classifier, layer, shape, flag)
+    return {flag: layer_units(classifier, layer, shape, flag) for flag, layer in layers.items()}
 
 
-def _measures(
-    settings: SelectionSettings, real_run: Run, shape: tuple[int, ...]
-) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """What is measured of excerpts of a shape, besides the response; see `measure_realism`."""
-    measures = {}
-    if settings.critic:
-        measures["scores"] = _critic(settings, shape)
-    if settings.nearest_layer:
-        layer = settings.nearest_layer
-        measures["units"] = _layer(settings, real_run, shape, layer, "nearest_layer")
-    return measures
-
-
-def _realism(
-    measures: dict[str, Callable[[np.ndarray], np.ndarray]], examples: np.ndarray, real_run: Run
-) -> Realism:
-    """Measures (C, N, frames, mels, 1) examples and the real excerpts."""
+def _realism(measures: dict[str, ExcerptFunction], examples: np.ndarray, real_run: Run) -> Realism:
+    """Measures (C, N, frames, mels, 1) examples and the real excerpts; see `measure_realism`."""
     flat = examples.reshape(-1, *examples.shape[2:])
     parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for batch in _real_batches(real_run):
@@ -269,9 +262,7 @@ def _realism(
     return measure_realism(**values)
 
 
-def _critic(
-    settings: SelectionSettings, shape: tuple[int, ...]
-) -> Callable[[np.ndarray], np.ndarray]:
+def _critic(settings: SelectionSettings, shape: tuple[int, ...]) -> ExcerptFunction:
     """The critic: from (N, frames, mels, 1) excerpts to (N,) scores."""
     from svdam.models.batches import in_batches
     from svdam.models.loading import load_model
@@ -319,22 +310,6 @@ def best_flagfile(grid_settings: dict[str, Any], best: Configuration, output: Pa
         "# The opposite examples: add --direction=min (max) and another --output.\n"
         + settings.to_flagfile()
     )
-
-
-def _write_realism(path: Path, ranking: Ranking, measured: Realism) -> None:
-    """Writes ``realism.csv``: a row for each configuration, the best first, and one for real."""
-    names = ("critic_scores", "nearest_distances")
-    columns = [getattr(measured, name) for name in names]
-    real = (measured.real_critic_score, measured.real_nearest_distance)
-    with atomic_write(path) as stream:
-        writer = csv.writer(stream)
-        hyper_parameters = [field.name for field in dataclasses.fields(Configuration)]
-        writer.writerow(["rank", *hyper_parameters, "distance", *names])
-        for row in ranking.rows:
-            values = ["" if column is None else float(column[row.index]) for column in columns]
-            chosen = vars(row.configuration).values()
-            writer.writerow([row.rank, *chosen, row.distance, *values])
-        writer.writerow(["real", "", "", "", "", *("" if v is None else v for v in real)])
 
 
 def _write_summaries(run: Run, ranking: Ranking, table: str) -> None:

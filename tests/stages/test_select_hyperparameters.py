@@ -14,7 +14,7 @@ from svdam.core.validation import InputError
 from svdam.evaluation.frechet import frechet_distance
 from svdam.evaluation.ranking import Configuration
 from svdam.evaluation.realism import Realism
-from svdam.results.rankings import read_ranking
+from svdam.results.rankings import read_ranking, read_realism
 from svdam.stages import select_hyperparameters as selection
 from svdam.stages.maximize_activation import SearchSettings
 from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
@@ -180,7 +180,7 @@ def band_means(excerpts):
 
 @pytest.fixture
 def bands(monkeypatch):
-    monkeypatch.setattr(selection, "_layer", lambda *arguments: band_means)
+    monkeypatch.setattr(selection, "_layers", lambda *arguments: {"distance_layer": band_means})
 
 
 def test_a_whole_layer_is_compared_by_the_multivariate_distance(runs, capsys, bands):
@@ -235,6 +235,15 @@ def test_other_responses_are_refused(tmp_path):
 def test_missing_grid_says_how_to_make_it(tmp_path):
     with pytest.raises(InputError, match=r"--grid: .*does not exist.*svdam.maximize_activation"):
         select(tmp_path)
+
+
+def test_damaged_realism(runs):
+    ranking = select(runs)
+    path = runs / "selection/realism.csv"
+    assert read_realism(path, ranking) == []
+    path.write_text("rank,distance,critic_scores,nearest_distances\n1,0.5,?,\n")
+    with pytest.raises(InputError, match=r"realism.csv:2: is not a row"):
+        read_realism(path, ranking)
 
 
 @pytest.mark.parametrize(
