@@ -1,14 +1,14 @@
-# make demo          installs what is needed and runs everything on a built-in corpus
+# make demo          installs the requirements and runs everything on the built-in corpus
 # make install       only installs, into .venv
 # make test          runs the tests
-# make published     installs the package whose networks some tests convert
-# make test-newest   runs them on the newest TensorFlow, in an environment of its own
-# make test-browser  opens the report and TensorBoard in headless Chromium; says what is missing
+# make published     installs a package with published networks, which some tests convert
+# make test-newest   runs the tests on the newest TensorFlow, in a separate environment
+# make test-browser  opens the report and TensorBoard in headless Chromium
 # make lint          checks style and types
 # make docs          builds the documentation into site/
 # make tour          executes docs/tour.ipynb
-# make package       builds wheel and source distribution, and tries the wheel in an empty environment
-# make demo-train    trains the shipped checkpoints anew, in hours
+# make package       builds the wheel and source distribution and tries the wheel in an empty environment
+# make demo-train    retrains the shipped checkpoints (takes hours)
 # make clean         removes .venv and all runs
 # PYTHON=...         chooses the interpreter (3.11 or 3.12)
 
@@ -20,7 +20,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DOCS_INSTALLED := $(VENV)/.docs_installed
 NEWEST := build/newest
-# setuptools warns of every editable installation.
+# setuptools warns about every editable installation.
 QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
 .PHONY: demo demo-train published test test-newest test-browser lint docs tour package install clean
@@ -28,7 +28,7 @@ QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
 
-# Trains the shipped checkpoints anew, in hours; stopped, it goes on where it was.
+# Retrains the shipped checkpoints within hours. When stopped and started again, it resumes.
 demo-train: $(INSTALLED)
 	$(RUN) -m svdam.prepare_data --flagfile=flags/demo/train_data.cfg
 	$(RUN) -m svdam.train_classifier --flagfile=flags/demo/train_classifier_plain.cfg
@@ -41,7 +41,7 @@ demo-train: $(INSTALLED)
 test: $(INSTALLED)
 	$(RUN) -m pytest
 
-# The package musicnn pins a NumPy of 2019, so that it cannot be an extra; only its weights are read.
+# The package musicnn pins a NumPy of 2019, so it cannot be an extra; only its weights are read.
 published: $(INSTALLED)
 	$(RUN) -m pip install --quiet --no-deps musicnn==0.1.0
 
@@ -51,7 +51,7 @@ test-newest:
 	$(NEWEST)/bin/python -m pip install --quiet --upgrade $(shell $(PYTHON) tools/newest_packages.py)
 	$(NEWEST)/bin/python -m pytest
 
-# Screenshots go to build/browser. With SVDAM_RUNS=runs/demo it looks at runs that exist.
+# Screenshots go to build/browser. SVDAM_RUNS=runs/demo makes it open existing runs.
 test-browser: $(INSTALLED)
 	$(RUN) -m pytest -o python_files='browse_*.py' -o timeout=900 tests/browser
 
@@ -73,8 +73,8 @@ package: $(INSTALLED)
 install: $(INSTALLED)
 
 $(INSTALLED): setup.py constraints.txt
-	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed; name it: make PYTHON=/path/to/python"; exit 1; }
-	@echo "installing into $(VENV): 3.5 GB, some minutes"
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is required; specify it with make PYTHON=/path/to/python"; exit 1; }
+	@echo "installing into $(VENV): 3.5 GB, takes a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(QUIETLY) $(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
