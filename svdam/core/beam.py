@@ -1,7 +1,8 @@
-"""Apache Beam, for work on independent elements that leaves its results in files.
+"""Work on independent elements that leaves its results in files: here, or by Apache Beam.
 
-Elements are handed to a stage, on whatever Beam runner; nothing comes back through Beam, so any
-runner whose workers reach the files can do the work. Importing this module does not load Beam.
+A `Stage` does the work. It is given its elements in this process or, with the name of a Beam
+runner, by Beam's workers; nothing comes back through Beam, so any runner whose workers reach the
+files can do the work. Importing this module does not load Beam.
 """
 
 import contextlib
@@ -19,10 +20,18 @@ _POLL_SECS = 0.2
 _POLL_SHARE = 100  # Watching takes at most one part in so many of the time.
 
 
-class Stage:
-    """What a Beam worker does with elements. Picklable; each thread of a worker has its own."""
+Advance = Callable[[int], object]
+"""What a stage calls with the number of things that it has done, to move a progress bar."""
 
-    def process(self, element: Any) -> None:
+
+def ignore(count: int) -> None:
+    """An `Advance` that nobody watches."""
+
+
+class Stage:
+    """What is done with elements. Picklable for Beam, each of whose threads has its own."""
+
+    def process(self, element: Any, advance: Advance = ignore) -> None:
         """Does the work for one element."""
         raise NotImplementedError
 
@@ -33,26 +42,33 @@ class Stage:
 def run_stage(
     elements: Iterable[Any],
     stage: Stage,
-    runner: str,
+    runner: str | None = None,
     options: Iterable[str] = (),
+    advance: Advance = ignore,
     watch: Callable[[], None] = lambda: None,
-    interrupt: Callable[[], None] | None = None,
 ) -> None:
     """Runs ``stage.process`` on every element and waits for the end.
 
     Args:
-        elements: Picklable.
+        elements: Picklable for Beam.
         stage: What to do.
-        runner: Name of a Beam runner; ``DirectRunner`` is this process.
+        runner: Name of a Beam runner; None for this process, without Beam.
         options: Of the runner, as ``--name=value``.
-        watch: Called some times a second while the work goes on, less often if it takes its time:
-            to move a progress bar.
-        interrupt: Called when the wait ends early, as by Ctrl-C, to make stages of this process
-            give up; only then is the end of the work waited for.
+        advance: Handed to the stage in this process.
+        watch: With Beam, called some times a second while the work goes on, less often if it takes
+            its time: to move a progress bar.
 
     Raises:
-        InputError: What a stage of a DirectRunner raised, or the runner's failure in one line.
+        InputError: What a stage raised, or the runner's failure in one line.
     """
+    if runner is None:
+        try:
+            for element in elements:
+                with _way_out():
+                    stage.process(element, advance)
+        finally:
+            stage.close()
+        return
     failures: list[BaseException] = []
 
     def run() -> None:
@@ -63,15 +79,22 @@ def run_stage(
 
     thread = threading.Thread(target=run, name="beam", daemon=True)
     thread.start()
-    try:
-        _wait_for(thread, watch)
-    except BaseException:
-        if interrupt is not None:
-            interrupt()
-            thread.join()
-        raise
+    _wait_for(thread, watch)
     if failures:
         raise _in_one_line(failures[0], runner) from failures[0]
+
+
+@contextlib.contextmanager
+def _way_out() -> Iterator[None]:
+    """Tells errors, as of a full disk, that every other element would meet, too."""
+    try:
+        yield
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        reason = (error.strerror or one_line(error)).lower()
+        raise InputError(
+            f"{place}{reason}; mend that and run again: what is finished is kept"
+        ) from error
 
 
 def _wait_for(thread: threading.Thread, watch: Callable[[], None]) -> None:
@@ -101,14 +124,8 @@ def _run_pipeline(elements: list[Any], stage: Stage, runner: str, options: Itera
             self._stage = stage
 
         def process(self, element: Any) -> None:
-            try:
+            with _way_out():
                 self._stage.process(element)
-            except OSError as error:  # As of a full disk: every other element would meet it.
-                place = f"{error.filename}: " if error.filename else ""
-                reason = (error.strerror or one_line(error)).lower()
-                raise InputError(
-                    f"{place}{reason}; mend that and run again: what is finished is kept"
-                ) from error
 
         def teardown(self) -> None:
             self._stage.close()

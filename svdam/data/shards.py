@@ -75,6 +75,11 @@ def piece_name(song_id: str) -> str:
     return f"song-{hashlib.sha256(song_id.encode()).hexdigest()[:32]}"
 
 
+def piece_path(root: str, song_id: str) -> str:
+    """Path of a song's own record."""
+    return storage.join(root, UNFINISHED, piece_name(song_id) + SHARD_SUFFIX)
+
+
 def set_aside_shards(root: str) -> None:
     """Renames shards that an earlier run left in ``unfinished/``.
 

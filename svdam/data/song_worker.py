@@ -1,55 +1,59 @@
 """Worker processes that make records, and may die.
 
 Decoders of damaged files crash, hang and exhaust memory. Each worker is a process of its own that
-takes one song after the other, as lines of JSON, and answers each with a line. When it dies or
-takes too long, the song is lost, with a reason, and a new worker takes the next song.
+is sent one song after the other, and answers each. When it dies or takes too long, the song is
+lost, with a reason, and a new worker takes the next song.
 
-A worker is started as a fresh interpreter: forking a process with TensorFlow's or Beam's threads
-can hang the child.
+A worker is started as a fresh interpreter, which imports nothing of the caller's program: forking a
+process with TensorFlow's or Beam's threads can hang the child, and multiprocessing's other ways to
+start one run the caller's main module again.
 """
 
-import base64
 import contextlib
-import json
 import os
-import pickle
 import queue
-import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 import warnings
-import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import svdam
 from svdam.core import storage
-from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError, InputWarning, one_line
-from svdam.data.songs import DECODERS, SongTask, prepare_song, write_piece
+from svdam.data.shards import piece_path
+from svdam.data.songs import prepare_song, write_piece
+from svdam.datasets.sources import SourceSong
 
 _START_SECS = 120
 _REMOTE_SECS = 120  # For downloading, and for importing TensorFlow, which does it.
 _SECS_PER_MEGABYTE = 4
-_pools: "weakref.WeakSet[WorkerPool]" = weakref.WeakSet()
 
 
 class SongWorker:
     """One worker process, started when the first song comes, and again whenever it has died."""
 
-    def __init__(self, song_timeout_secs: float, decoder: str = DECODERS[0]):
-        self._timeout_secs = song_timeout_secs
-        self._decoder = decoder
-        self._process: Any = None  # A subprocess.Popen with both pipes, while there is one.
+    def __init__(self, root: str, dtype: str, song_timeout_secs: float):
+        """Starts nothing yet.
+
+        Args:
+            root: The records folder.
+            dtype: Number type of the log-mel.
+            song_timeout_secs: Seconds that a song may take, in addition to 4 s for each megabyte.
+        """
+        self._root, self._dtype, self._timeout_secs = root, dtype, song_timeout_secs
+        self._process: subprocess.Popen | None = None
+        self._connection: Any = None  # To the process, while there is one.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
 
-    def prepare(self, task: SongTask) -> str | None:
+    def prepare(self, song: SourceSong) -> str | None:
         """Makes and writes one song's record.
 
         Returns:
@@ -60,28 +64,26 @@ class SongWorker:
         """
         if self._process is None:
             self._start()
-        self._forget_messages()
-        limit_secs = self._limit_secs(task)
-        self._process.stdin.write(base64.b64encode(pickle.dumps(task)) + b"\n")
+        # Decoders may print a lot; only what belongs to the song in work is of use.
+        self._messages.seek(0)
+        self._messages.truncate()
+        limit_secs = self._limit_secs(song)
         try:
-            self._process.stdin.flush()
-            answer = self._answer(limit_secs)
-        except BrokenPipeError:
-            answer = b""
-        if answer is None:
-            self._end(kill=True)
-            return (
-                f"{task.audio}: was given up after {limit_secs:.0f} s: is damaged, or needs a "
-                "longer --song_timeout"
-            )
-        if not answer:
-            return f"{task.audio}: {self._cause_of_death()}"
-        result = json.loads(answer)
-        if "cannot_write" in result:
-            raise OSError(0, result["cannot_write"], task.piece)
-        for warning in result["warnings"]:
+            self._connection.send(song)
+            if not self._connection.poll(limit_secs):
+                self._end(kill=True)
+                return (
+                    f"{song.audio}: was given up after {limit_secs:.0f} s: is damaged, or needs a "
+                    "longer --song_timeout"
+                )
+            reason, cannot_write, warned = self._connection.recv()
+        except (EOFError, OSError):
+            return f"{song.audio}: {self._cause_of_death()}"
+        if cannot_write:
+            raise OSError(0, cannot_write, piece_path(self._root, song.id))
+        for warning in warned:
             print(f"warning: {warning}", file=sys.stderr)
-        return result["reason"]
+        return reason
 
     def close(self) -> None:
         """Ends the process."""
@@ -105,40 +107,33 @@ class SongWorker:
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "svdam.data.song_worker", self._decoder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._messages,
-            env=environment,
-        )
-        if not self._answer(_START_SECS):
-            raise InputError(f"worker process did not start: {self._cause_of_death()}")
+        self._connection, theirs = Pipe()
+        with theirs:
+            descriptor = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(descriptor), self._root, self._dtype],
+                stdin=subprocess.DEVNULL,
+                stdout=self._messages,
+                stderr=self._messages,
+                env=environment,
+                pass_fds=[descriptor],
+            )
+        try:
+            if self._connection.poll(_START_SECS):
+                self._connection.recv()
+                return
+        except EOFError:
+            pass
+        raise InputError(f"worker process did not start: {self._cause_of_death()}")
 
-    def _limit_secs(self, task: SongTask) -> float:
+    def _limit_secs(self, song: SourceSong) -> float:
+        files = (song.audio, *song.others)
         limit_secs = self._timeout_secs
-        for file in (task.audio, *task.others):
+        for file in files:
             with contextlib.suppress(InputError):
                 limit_secs += storage.size_and_time(file)[0] / 1e6 * _SECS_PER_MEGABYTE
-        remote = any(
-            storage.is_remote(path or "")
-            for path in (task.audio, *task.others, task.labels, task.piece)
-        )
+        remote = any(map(storage.is_remote, (*files, song.labels or "", self._root)))
         return limit_secs + (_REMOTE_SECS if remote else 0)
-
-    def _answer(self, limit_secs: float) -> bytes | None:
-        """The worker's next line; empty if it died, None if it took too long."""
-        deadline, line = time.monotonic() + limit_secs, b""
-        descriptor = self._process.stdout.fileno()
-        while not line.endswith(b"\n"):
-            left_secs = deadline - time.monotonic()
-            if left_secs <= 0 or not select.select([descriptor], [], [], left_secs)[0]:
-                return None
-            block = os.read(descriptor, 65536)
-            if not block:
-                return b""
-            line += block
-        return line
 
     def _cause_of_death(self) -> str:
         status = self._end(kill=False)
@@ -148,58 +143,51 @@ class SongWorker:
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
         return f"decoding ended its process with {how}{last}: the file is damaged"
 
-    def _forget_messages(self) -> None:
-        """Decoders may print a lot; only what belongs to the song in work is of use."""
-        self._messages.seek(0)
-        self._messages.truncate()
-
     def _end(self, kill: bool) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0
-        with contextlib.suppress(OSError):
-            process.stdin.close()  # The worker leaves when there are no more lines.
+        self._connection.close()  # The worker leaves when there are no more songs.
         if kill:
             process.kill()
         try:
-            status = process.wait(10)
+            return process.wait(10)
         except subprocess.TimeoutExpired:
             process.kill()
-            status = process.wait()
-        process.stdout.close()
-        return status
+            return process.wait()
 
 
 class WorkerPool:
     """Several workers. Songs go to whichever is free."""
 
-    def __init__(self, num_workers: int, song_timeout_secs: float, decoder: str = DECODERS[0]):
-        self._workers = [SongWorker(song_timeout_secs, decoder) for _ in range(num_workers)]
-        self._interrupted = threading.Event()
-        _pools.add(self)
+    def __init__(self, root: str, dtype: str, num_workers: int, song_timeout_secs: float):
+        self._workers = [SongWorker(root, dtype, song_timeout_secs) for _ in range(num_workers)]
 
-    def prepare(self, tasks: Sequence[SongTask]) -> Iterator[tuple[SongTask, str | None]]:
-        """Makes records; yields each task, in order, with the reason to skip it or None."""
+    def prepare(self, songs: Sequence[SourceSong]) -> Iterator[tuple[SourceSong, str | None]]:
+        """Makes records; yields each song, in order, with the reason to skip it or None.
+
+        What ends it early, as Ctrl-C, ends the workers at once.
+        """
         free: queue.Queue[SongWorker] = queue.Queue()
         for worker in self._workers:
             free.put(worker)
+        given_up = threading.Event()
 
-        def prepare_one(task: SongTask) -> str | None:
+        def prepare_one(song: SourceSong) -> str | None:
             """Makes one record with the next free worker; the reason to skip the song, or None."""
             worker = free.get()
             try:
-                reason = None if self._interrupted.is_set() else worker.prepare(task)
-                if self._interrupted.is_set():
-                    raise InterruptedError
-                return reason
+                return None if given_up.is_set() else worker.prepare(song)
             finally:
                 free.put(worker)
 
         with ThreadPoolExecutor(len(self._workers)) as threads:
             try:
-                yield from zip(tasks, threads.map(prepare_one, tasks), strict=True)
+                yield from zip(songs, threads.map(prepare_one, songs), strict=True)
             except BaseException:
-                threads.shutdown(cancel_futures=True)
+                given_up.set()
+                for worker in self._workers:
+                    worker.kill()
                 raise
 
     def close(self) -> None:
@@ -207,60 +195,42 @@ class WorkerPool:
         for worker in self._workers:
             worker.close()
 
-    def interrupt(self) -> None:
-        """Gives up the songs in work; `prepare` then raises InterruptedError."""
-        self._interrupted.set()
-        for worker in self._workers:
-            worker.kill()
 
-
-def interrupt_all() -> None:
-    """Interrupts every pool of this process."""
-    for pool in list(_pools):
-        pool.interrupt()
-
-
-def _serve(decoder: str) -> None:
-    """The worker process: answers each line of JSON on standard input with one line."""
+def _serve(descriptor: int, root: str, dtype: str) -> None:
+    """The worker process: answers each song with what `_result` returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends us.
-    # Decoders print: only answers may reach the parent.
-    answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    if decoder == "tfio":  # Now, because importing it takes longer than a song may.
-        load_tensorflow_io("--decoder=tfio")
-    answers.write(b"ready\n")
-    for line in sys.stdin.buffer:
-        answers.write(json.dumps(_result(pickle.loads(base64.b64decode(line)))).encode() + b"\n")
+    with Connection(descriptor) as connection, contextlib.suppress(EOFError):
+        connection.send("ready")
+        while True:
+            connection.send(_result(connection.recv(), root, dtype))
 
 
-def _result(task: SongTask) -> dict[str, Any]:
-    """The answer to a task: why the song has to be skipped, or None, and warnings."""
+def _result(song: SourceSong, root: str, dtype: str) -> tuple[str | None, str | None, list[str]]:
+    """(why the song has to be skipped or None, why nothing can be written or None, warnings)."""
+    reason = cannot_write = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = _prepared(task)
+        try:
+            example = prepare_song(song, dtype)
+        except InputError as error:
+            reason = str(error)
+        except MemoryError:
+            reason = f"{song.audio}: needs more memory than there is: is damaged or too long"
+        except Exception as error:  # A decoder may raise anything; the song is named.
+            reason = f"{song.audio}: {type(error).__name__}: {one_line(error)}"
+        else:
+            piece = piece_path(root, song.id)
+            try:
+                write_piece(piece, example)
+            except OSError as error:
+                cannot_write = error.strerror or str(error)
+            except InputError as error:
+                cannot_write = str(error).removeprefix(f"{piece}: ")
     shown = [str(warning.message) for warning in caught if warning.category is InputWarning]
-    return {**result, "warnings": shown}
-
-
-def _prepared(task: SongTask) -> dict[str, Any]:
-    try:
-        example = prepare_song(task)
-    except InputError as error:
-        return {"reason": str(error)}
-    except MemoryError:
-        return {"reason": f"{task.audio}: needs more memory than there is: is damaged or too long"}
-    except Exception as error:  # A decoder may raise anything; the song is named.
-        return {"reason": f"{task.audio}: {type(error).__name__}: {one_line(error)}"}
-    try:
-        write_piece(task, example)
-    except OSError as error:
-        return {"cannot_write": error.strerror or str(error)}
-    except InputError as error:
-        return {"cannot_write": str(error).removeprefix(f"{task.piece}: ")}
-    return {"reason": None}
+    return reason, cannot_write, shown
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(int(sys.argv[1]), *sys.argv[2:])
     # tensorflow-io's S3 client aborts in its destructors; nothing is left to be done by then.
     os._exit(0)

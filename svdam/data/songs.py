@@ -21,7 +21,6 @@ log_mel        bytes   (num_frames, mels), row by row
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import warnings
@@ -42,87 +41,65 @@ from svdam.data.mixing import load_mix
 from svdam.data.statistics import BandStatistics, band_statistics, no_frames
 from svdam.data.tfrecord import MAX_EXAMPLE_BYTES, EncodedExample, encode_example
 from svdam.datasets.labels import frame_labels, parse_labels, shifted
-from svdam.datasets.sources import Mix
+from svdam.datasets.sources import Mix, SourceSong
 
 RECORD_FORMAT = 1
 DTYPES = {"float32": "<f4", "float16": "<f2"}
-DECODERS = ("soundfile", "tfio")
 FEATURES = (
     *("format", "id", "source", "fingerprint", "audio_sha256", "duration", "num_frames", "dtype"),
     *("mean", "squares", "crc32", "labels_crc32", "has_labels", "labels", "log_mel"),
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class SongTask:
-    """What a worker needs to know to make one song's record.
-
-    Attributes:
-        id: Name of the song.
-        audio: Path or URL of the audio file.
-        source: Audio file relative to the data set's folder.
-        labels: Path or URL of the label file, or None.
-        dtype: ``float32`` or ``float16``.
-        piece: Where the record goes, as a file of its own.
-        decoder: One of `DECODERS`.
-        mix: How the song is mixed from its audio file and others, or None.
-        others: Paths or URLs of the others.
-    """
-
-    id: str
-    audio: str
-    source: str
-    labels: str | None
-    dtype: str
-    piece: str
-    decoder: str = DECODERS[0]
-    mix: Mix | None = None
-    others: tuple[str, ...] = ()
-
-
-def prepare_song(task: SongTask, front_end: FrontEnd = FRONT_END) -> EncodedExample:
+def prepare_song(song: SourceSong, dtype: str, front_end: FrontEnd = FRONT_END) -> EncodedExample:
     """Makes the record of one song.
+
+    Args:
+        song: The song.
+        dtype: One of `DTYPES`, for the log-mel.
+        front_end: Front-end settings.
 
     Raises:
         InputError: If the audio or the labels cannot be used, naming the file.
     """
     labels_content = segments = None
-    if task.labels:
-        labels_content = storage.read_bytes(task.labels)
-        segments = parse_labels(labels_content, task.labels)
+    if song.labels:
+        labels_content = storage.read_bytes(song.labels)
+        segments = parse_labels(labels_content, song.labels)
     with contextlib.ExitStack() as copies:
-        files = (task.audio, *task.others)
+        files = (song.audio, *song.others)
         paths = [copies.enter_context(storage.local_copy(file)) for file in files]
         audio_sha256 = " ".join(file_sha256(str(path)) for path in paths)
         with _named(dict(zip(paths, files, strict=True))):
-            if task.mix:
-                song = load_mix(paths, task.mix, front_end.sample_rate)
-                segments = song.sung if segments is None else shifted(segments, -song.start_secs)
-                blocks = iter([song.samples])
+            if song.mix:
+                mixed = load_mix(paths, song.mix, front_end.sample_rate)
+                segments = mixed.sung if segments is None else shifted(segments, -mixed.start_secs)
+                blocks = iter([mixed.samples])
             else:
-                blocks = _decoded(paths[0], task.decoder)
-            sound = _analyse(blocks, task, front_end)
+                blocks = audio_blocks(paths[0], front_end.sample_rate)
+            sound = _analyse(blocks, song.audio, dtype, front_end)
     num_frames = sound.statistics.num_frames
     duration_secs = sound.num_samples / front_end.sample_rate
     if num_frames < front_end.excerpt_frames:
         raise InputError(
-            f"{task.audio}: is too short: {duration_secs:.2f} s give {num_frames} frames, expected "
+            f"{song.audio}: is too short: {duration_secs:.2f} s give {num_frames} frames, expected "
             f"at least {front_end.excerpt_frames} frames, one excerpt"
         )
+    fingerprint = song_fingerprint(audio_sha256, labels_content, song.mix, dtype, front_end)
     labels = b""
     if segments is not None:
         labels = frame_labels(segments, num_frames, front_end).astype(np.uint8).tobytes()
     return encode_example(
         {
             "format": RECORD_FORMAT,
-            "id": task.id,
-            "source": task.source,
-            "fingerprint": song_fingerprint(audio_sha256, labels_content, task, front_end),
+            "id": song.id,
+            "source": song.source,
+            "fingerprint": fingerprint,
             "audio_sha256": audio_sha256,
             "duration": duration_secs,
             "num_frames": num_frames,
-            "dtype": task.dtype,
-            **({"mix": json.dumps(task.mix)} if task.mix else {}),
+            "dtype": dtype,
+            **({"mix": json.dumps(song.mix)} if song.mix else {}),
             "mean": sound.statistics.mean.astype("<f8").tobytes(),
             "squares": sound.statistics.squares.astype("<f8").tobytes(),
             "crc32": sound.crc32,
@@ -162,15 +139,7 @@ class _Sound(NamedTuple):
     crc32: int
 
 
-def _decoded(path: Path, decoder: str) -> Iterator[np.ndarray]:
-    if decoder == "tfio":
-        from svdam.data.tfio_decoding import tfio_blocks
-
-        return tfio_blocks(path)
-    return audio_blocks(path)
-
-
-def _analyse(blocks: Iterator[np.ndarray], task: SongTask, front_end: FrontEnd) -> _Sound:
+def _analyse(blocks: Iterator[np.ndarray], audio: str, dtype: str, front_end: FrontEnd) -> _Sound:
     """Goes once over the samples: only the log-mel spectrogram of the song is kept."""
     num_samples = checksum = 0
     statistics = no_frames(front_end.num_mels)
@@ -183,36 +152,38 @@ def _analyse(blocks: Iterator[np.ndarray], task: SongTask, front_end: FrontEnd) 
             yield block
 
     for frames in log_mel_blocks(counted(), front_end):
-        stored = np.ascontiguousarray(frames, DTYPES[task.dtype])
+        stored = np.ascontiguousarray(frames, DTYPES[dtype])
         log_mel += stored.data.cast("B")
         checksum = zlib.crc32(stored.data, checksum)
         statistics = statistics.merge(band_statistics(stored))
         if len(log_mel) > MAX_EXAMPLE_BYTES:
             hours = num_samples / front_end.sample_rate / 3600
             raise InputError(
-                f"{task.audio}: is too long: its first {hours:.1f} hours of log-mel fill the 2 GiB "
+                f"{audio}: is too long: its first {hours:.1f} hours of log-mel fill the 2 GiB "
                 "of a record; cut it, or take half the space by --dtype=float16"
             )
     return _Sound(num_samples, log_mel, statistics, checksum)
 
 
-def write_piece(task: SongTask, example: EncodedExample) -> None:
+def write_piece(path: str, example: EncodedExample) -> None:
     """Writes a song's record as a TFRecord file of its own, until a shard takes it."""
     num_bytes = FRAME_BEFORE + example.length + FRAME_AFTER
-    with storage.writing(task.piece, durable=False, num_bytes=num_bytes) as stream:
+    with storage.writing(path, durable=False, num_bytes=num_bytes) as stream:
         write_record(stream, example.parts, example.length)
 
 
 def song_fingerprint(
-    audio_sha256: str, labels_content: bytes | None, task: SongTask, front_end: FrontEnd
+    audio_sha256: str,
+    labels_content: bytes | None,
+    mix: Mix | None,
+    dtype: str,
+    front_end: FrontEnd,
 ) -> str:
     """Hash of everything that a song's record is made from, but its name."""
     labels = None if labels_content is None else hashlib.sha256(labels_content).hexdigest()
-    facts = [RECORD_FORMAT, front_end.to_dict(), task.dtype, audio_sha256, labels]
-    if task.mix:
-        facts.append(task.mix)
-    if task.decoder != DECODERS[0]:
-        facts.append(task.decoder)
+    facts = [RECORD_FORMAT, front_end.to_dict(), dtype, audio_sha256, labels]
+    if mix:
+        facts.append(mix)
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from svdam.core import storage
-from svdam.core.beam import DIRECT_RUNNER
 from svdam.core.config import FRONT_END
 from svdam.core.files import write_json
 from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.summaries import Summaries, tensorboard_command
-from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError, quoted_list
 from svdam.data import shards
 from svdam.data.audio_checksums import AudioChecksums
@@ -33,7 +31,7 @@ from svdam.data.overview import summary_lines, write_summaries
 from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.records import Records
 from svdam.data.shards import UNFINISHED, FinishedRecord
-from svdam.data.songs import DECODERS, DTYPES, SongTask, song_fingerprint
+from svdam.data.songs import DTYPES, song_fingerprint
 from svdam.datasets.fma import FMA_SPLITS, SUBSETS, list_fma
 from svdam.datasets.folder import SPLIT_METHODS, check_ratios, list_folder
 from svdam.datasets.jamendo import list_jamendo
@@ -62,12 +60,6 @@ class PrepareSettings(Settings):
         path=True,
     )
     dtype: str = setting("float32", "Number type of the stored log-mel.", choices=tuple(DTYPES))
-    decoder: str = setting(
-        DECODERS[0],
-        "Decoder: soundfile, or tensorflow-io's (WAV, FLAC, OGG Vorbis, MP3).",
-        choices=DECODERS,
-        identity=False,  # Part of each record's fingerprint: another decoder's are made anew.
-    )
     shard_megabytes: float = setting(256.0, "Largest shard in MB, but for a song.", above=0)
     strict: bool = setting(False, "Whether a song that cannot be used is an error.", identity=False)
     num_songs: int = setting(60, "builtin: number of songs to render.", minimum=3)
@@ -117,7 +109,11 @@ class PrepareSettings(Settings):
         above=0,
         identity=False,
     )
-    beam_runner: str = setting(DIRECT_RUNNER, "Apache Beam runner.", identity=False)
+    beam_runner: str | None = setting(
+        None,
+        "Apache Beam runner whose workers prepare the songs; by default this machine does.",
+        identity=False,
+    )
     beam_options: tuple[str, ...] = setting(
         (), "Options of the Beam runner, as --name=value.", identity=False
     )
@@ -145,6 +141,8 @@ class PrepareSettings(Settings):
             raise InputError("--split_lists: is not given, --split_by=lists needs it")
         if self.split_lists and self.split_by not in ("auto", "lists"):
             raise InputError(f"--split_lists: contradicts --split_by={self.split_by}")
+        if self.beam_options and self.beam_runner is None:
+            raise InputError("--beam_options: --beam_runner is not given, whose options they are")
         if storage.is_remote(self.output):
             raise InputError(
                 f"--output: found {self.output!r}, expected a local folder; "
@@ -176,7 +174,6 @@ class PrepareSettings(Settings):
         return Engine(
             self.num_workers or len(os.sched_getaffinity(0)),
             self.song_timeout,
-            self.decoder,
             self.beam_runner,
             self.beam_options,
         )
@@ -207,8 +204,6 @@ def prepare_records(settings: PrepareSettings, corpus: Path | None = None) -> di
         InputError: If no song could be used, or none of the listed ones of the split ``train``; if
             a song could not and ``strict`` is set; or if the data set cannot be read.
     """
-    if settings.decoder == "tfio":
-        load_tensorflow_io("--decoder=tfio")
     with start_run(settings.output, "prepare_data", settings) as run, _locked_storage(settings):
         listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
         try:
@@ -293,17 +288,16 @@ def _make_records(
     songs = {song.id: song for song in listing.songs if song.id not in records}
     # Mixes with the same backing follow each other: it is decoded once.
     in_order = sorted(songs.values(), key=lambda song: song.others)
-    tasks = [_task(song, root, settings) for song in in_order]
     shards.remove_attempts(songs, root)
-    run_songs(tasks, root, settings.engine)
+    run_songs(in_order, root, settings.dtype, settings.engine)
     made, reasons = shards.read_attempts(songs, root)
     skipped = list(listing.skipped)
-    for task in tasks:
-        if task.id in made:
-            records[task.id] = made[task.id]
+    for song in in_order:
+        if song.id in made:
+            records[song.id] = made[song.id]
         else:
-            reason = reasons.get(task.id, f"{task.audio}: its record did not arrive")
-            skipped.append(SkippedSong(task.id, songs[task.id].split, reason))
+            reason = reasons.get(song.id, f"{song.audio}: its record did not arrive")
+            skipped.append(SkippedSong(song.id, song.split, reason))
     checksums.save(listing.songs, records)
     skipped = [dataclasses.replace(song, reason=plain_text(song.reason)) for song in skipped]
     return records, sorted(skipped, key=lambda song: (song.split, song.id))
@@ -324,7 +318,7 @@ def _finished_records(
             audio = " ".join(checksums.of(file) for file in (song.audio, *song.others))
         except InputError:
             return None  # The worker will say what is wrong.
-        fingerprint = song_fingerprint(audio, labels, _task(song, root, settings), FRONT_END)
+        fingerprint = song_fingerprint(audio, labels, song.mix, settings.dtype, FRONT_END)
         for record in found[song.id]:
             same = record.text("fingerprint") == fingerprint
             if same and record.text("source") == song.source and shards.is_intact(record):
@@ -341,21 +335,6 @@ def _finished_records(
         unit="song",
     )
     return {song.id: record for song, record in zip(known, checked, strict=True) if record}
-
-
-def _task(song: SourceSong, root: str, settings: PrepareSettings) -> SongTask:
-    piece = storage.join(root, UNFINISHED, shards.piece_name(song.id) + shards.SHARD_SUFFIX)
-    return SongTask(
-        song.id,
-        song.audio,
-        song.source,
-        song.labels,
-        settings.dtype,
-        piece,
-        settings.decoder,
-        song.mix,
-        song.others,
-    )
 
 
 def _check_songs(

@@ -1,4 +1,4 @@
-"""The one way to Beam: errors in one line, a stage for each thread, an end to interrupted work."""
+"""Stages, here and on Beam: errors in one line, a stage for each thread, interruptions."""
 
 import os
 import threading
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from svdam.core.beam import Stage, run_stage
+from svdam.core.beam import Advance, Stage, ignore, run_stage
 from svdam.core.validation import InputError
 
 
@@ -17,13 +17,14 @@ class Noting(Stage):
     def __init__(self, folder: Path):
         self._folder, self._seen = folder, 0
 
-    def process(self, element: int) -> None:
+    def process(self, element: int, advance: Advance = ignore) -> None:
         if element < 0:
             raise InputError(f"{element}: is below 0")
         self._seen += 1
         time.sleep(0.05)
         note = f"{os.getpid()} {threading.get_ident()} {id(self)} {self._seen}"
         (self._folder / str(element)).write_text(note)
+        advance(1)
 
     def close(self) -> None:
         (self._folder / f"closed {id(self)} {time.monotonic()}").touch()
@@ -64,7 +65,7 @@ def test_errors_of_a_stage_are_its_own_line(tmp_path):
 class Writing(Stage):
     """Fails as on a full disk."""
 
-    def process(self, element: str) -> None:
+    def process(self, element: str, advance: Advance = ignore) -> None:
         with open("/dev/full", "wb", buffering=0) as stream:
             try:
                 stream.write(b"x")
@@ -88,16 +89,25 @@ def test_runners_and_options_that_do_not_exist_are_named(tmp_path, runner, optio
     assert "\n" not in str(caught.value)
 
 
-def test_an_interruption_is_handed_on_and_the_end_waited_for(tmp_path):
-    interrupted = []
-
+def test_an_interruption_is_handed_on(tmp_path):
     def watch():
         if _notes(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_stage(
-            range(20), Noting(tmp_path), "DirectRunner", (), watch, lambda: interrupted.append(1)
-        )
-    assert interrupted == [1]
-    assert "beam" not in {thread.name for thread in threading.enumerate()}
+        run_stage(range(20), Noting(tmp_path), "DirectRunner", watch=watch)
+
+
+def test_without_a_runner_this_thread_works_through_the_elements(tmp_path):
+    done, stage = [], Noting(tmp_path)
+    run_stage(range(7), stage, advance=done.append)
+    notes = _notes(tmp_path)
+    assert [int(notes[element][3]) for element in range(7)] == [1, 2, 3, 4, 5, 6, 7]
+    assert {tuple(note[:3]) for note in notes.values()} == {
+        (str(os.getpid()), str(threading.get_ident()), str(id(stage)))
+    }
+    assert done == [1] * 7 and len(list(tmp_path.glob("closed *"))) == 1
+    with pytest.raises(InputError, match=r"^-3: is below 0$"):
+        run_stage([1, -3], stage)
+    with pytest.raises(InputError, match=r"^records/a: no space left on device; mend that and run"):
+        run_stage(["records/a"], Writing())

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from svdam.core import storage
+from svdam.core import tensorflow_io as loading
 from svdam.core.validation import InputError
 from svdam.data.records import open_records
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
@@ -120,6 +121,16 @@ def test_paths_and_web_addresses_are_joined():
 def test_unknown_kinds_of_storage_are_refused():
     with pytest.raises(InputError, match=r"foo://: no such kind of storage; known are .*s3"):
         storage.exists("foo://bucket/x")
+
+
+def test_a_missing_tensorflow_io_is_named(monkeypatch):
+    loading._load.cache_clear()
+    monkeypatch.setitem(sys.modules, "tensorflow_io", None)
+    try:
+        with pytest.raises(InputError, match=r"^s3://: needs tensorflow-io, which does not load"):
+            storage.exists("s3://bucket/x")
+    finally:
+        loading._load.cache_clear()
 
 
 class _Whole(http.server.SimpleHTTPRequestHandler):

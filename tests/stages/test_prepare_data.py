@@ -42,9 +42,9 @@ def decoded(monkeypatch):
     names = []
     run_songs = pipeline.run_songs
 
-    def spy(tasks, root, engine):
-        names.extend(task.id for task in tasks)
-        run_songs(tasks, root, engine)
+    def spy(songs, *arguments):
+        names.extend(song.id for song in songs)
+        run_songs(songs, *arguments)
 
     monkeypatch.setattr(preparation, "run_songs", spy)
     return names
@@ -123,7 +123,7 @@ def test_a_crash_while_shards_are_put_in_place_loses_nothing(
     decoded.clear()
     with pytest.raises(InputError, match="has not come to its end; go on with it"):
         open_records(tmp_path / "records")
-    monkeypatch.setattr(preparation, "run_songs", lambda tasks, *_: decoded.extend(tasks))
+    monkeypatch.setattr(preparation, "run_songs", lambda songs, *_: decoded.extend(songs))
     prepare_data(_settings(corpus, tmp_path / "records"))
     assert decoded == [] and _content(tmp_path / "records") == _content(records_folder)
 
