@@ -107,7 +107,11 @@ def list_stems(
         [song.name for song in songs], split_by, split_lists, split_ratios, split_seed
     )
     found: list[SourceSong] = []
-    skipped: list[SkippedSong] = []
+    skipped = [
+        SkippedSong(plain_text(song.name), "", f"{song.name}: is in none of the folders of splits")
+        for song in songs
+        if split_of(song.name) not in (*SPLITS, None)
+    ]
     for split in SPLITS:
         chosen = [song for song in songs if split_of(song.name) == split]
         remix = _remixer(chosen, split, data_dir, mixing)
@@ -138,9 +142,8 @@ def _songs(files: set[str], mixing: MixSettings, data_dir: str) -> tuple[list[_S
         )
     # Mixtures, and stems of other names, must not be taken for songs without singing.
     used = {path for found in stems.values() for path in found.values()}
-    rest = [path for path in audio if path not in used]
-    left_out = [path for path in rest if _is_part_of(path, stems)]
-    plain, unnamed = contents.without_stems([path for path in rest if path not in left_out])
+    left_out = [path for path in audio if path not in used and _is_part_of(path, stems)]
+    plain, unnamed = contents.without_stems(sorted(set(audio) - used - set(left_out)))
     warnings = [unnamed] if unnamed else []
     if left_out:
         warnings.append(f"other files of songs with stems are left out: {quoted_list(left_out, 3)}")
@@ -175,7 +178,7 @@ def _splitter(
     split_ratios: tuple[float, ...],
     split_seed: int,
 ) -> Callable[[str], str | None]:
-    """A function from the name of a song to its split, or None."""
+    """A function from the name of a song to its split; None for a song in none of the lists."""
     if split_by == "auto":
         in_folders = "folders" if are_in_folders_of_splits(names) else "ratios"
         split_by = "lists" if split_lists else in_folders

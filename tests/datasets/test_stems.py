@@ -114,6 +114,17 @@ def test_the_layout_of_musdb18(tmp_path):
     assert any("mixture.wav" in warning for warning in listing.warnings)
 
 
+def test_songs_in_no_folder_of_a_split_are_skipped(tmp_path):
+    for song in ("train/a", "extra/b"):
+        write(tmp_path / f"{song}.voice.wav", noise(1, seed=1))
+        write(tmp_path / f"{song}.backing.wav", noise(1, seed=2))
+    listing = list_stems(str(tmp_path), MixSettings())
+    assert [song.id for song in listing.songs] == ["train/a"]
+    assert [song.reason for song in listing.skipped] == [
+        "extra/b: is in none of the folders of splits"
+    ]
+
+
 def test_mixtures_and_stems_of_other_names_are_not_taken_for_instrumentals(stems, tmp_path):
     folder = shutil.copytree(stems, tmp_path / "stems")
     for name in ("song1.wav", "song1.choir.wav"):
