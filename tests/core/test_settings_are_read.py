@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "svdam"
 SOURCES = [*sorted(PACKAGE.rglob("*.py")), ROOT / "tools/convert_lasagne.py"]
 CHECKS = ("validate", "__post_init__")
+CHANGED = ("dataclasses.replace", "resolve_precision", "settings_by_card")
+"""Functions that return the settings that they are given, changed."""
 
 
 def trees(path="", line="", other=""):
@@ -99,8 +101,9 @@ class Reads(ast.NodeVisitor):
             return self._attributes.get(value.attr)
         if isinstance(value, ast.Call):
             names = [ast.unparse(value.func), *map(ast.unparse, value.args)]
-            kinds = [name if name in self._classes else self._names.get(name) for name in names]
-            return next(filter(None, kinds), None)
+            if names[0] in CHANGED:
+                return self._kind(value.args[0])
+            return next((name for name in names if name in self._classes), None)
         return None
 
     def visit_Attribute(self, node):
