@@ -12,7 +12,6 @@ their measured errors on real recordings.
 """
 
 import functools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,6 +21,7 @@ import scipy.fft
 from svdam.audio.filterbanks import mel_filterbank
 from svdam.audio.log_mel import analysis_window, decompress, log_mel_spectrogram
 from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.processors import available_processors
 from svdam.core.validation import InputError, quoted_list, require_finite, require_log_mel
 
 GRIFFIN_LIM_ITERATIONS = 100
@@ -82,7 +82,7 @@ def log_mels_to_audio(
     if not 0 <= momentum < 1:
         raise InputError(f"momentum: found {momentum!r}, expected 0 to less than 1")
     magnitudes = log_mels_to_magnitudes(log_mels, front_end, inversion)
-    with ThreadPoolExecutor(max(1, min(len(magnitudes), len(os.sched_getaffinity(0))))) as threads:
+    with ThreadPoolExecutor(max(1, min(len(magnitudes), available_processors()))) as threads:
         sounds = list(
             threads.map(
                 lambda one: _griffin_lim(one, num_iterations, front_end, momentum), magnitudes

@@ -9,12 +9,12 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import svdam.audio
+from svdam.core.processors import available_processors
 from svdam.core.storage import cache_folder
 from svdam.core.validation import InputError
 from svdam.corpus.demo_corpus import CORPUS_VERSION, CorpusSettings, render_demo_corpus
@@ -37,7 +37,7 @@ def render_into(folder: Path, settings: CorpusSettings) -> Path:
         The corpus, a folder in it.
     """
     corpus = folder / "corpus"
-    render_demo_corpus(corpus, settings, num_workers=len(os.sched_getaffinity(0)))
+    render_demo_corpus(corpus, settings, num_workers=available_processors())
     return corpus
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from svdam.core import storage
 from svdam.core.config import FRONT_END
 from svdam.core.files import write_json
+from svdam.core.processors import available_processors
 from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
@@ -172,7 +173,7 @@ class PrepareSettings(Settings):
     def engine(self) -> Engine:
         """How the work is done, which does not change the result."""
         return Engine(
-            self.num_workers or len(os.sched_getaffinity(0)),
+            self.num_workers or available_processors(),
             self.song_timeout,
             self.beam_runner,
             self.beam_options,
