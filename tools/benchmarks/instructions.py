@@ -118,7 +118,7 @@ def critic(how: str) -> Callable[[], float]:
 
     form, precision = how.split()
     keras.mixed_precision.set_dtype_policy(precision)
-    settings = GanSettings(precision=precision)
+    settings = GanSettings()
     trainer = GanTrainer(settings, build_generator(), build_critic(), form == "spectral")
     step = tf.function(lambda *inputs: trainer._critic_step(*inputs)["critic_loss"])
     clips = tf.random.normal((BATCH["critic"], 115, 80, 1))
@@ -130,10 +130,14 @@ def classifier(how: str) -> Callable[[], float]:
     import tensorflow as tf
 
     from svdam.models.classifier import build_svdnet
+    from svdam.models.precision import use_mixed_bfloat16
     from svdam.training.classifier import ClassifierTrainer
     from svdam.training.settings import ClassifierSettings
 
-    trainer = ClassifierTrainer(ClassifierSettings(precision=how), build_svdnet())
+    network = build_svdnet()
+    if how == "mixed_bfloat16":
+        use_mixed_bfloat16(network)
+    trainer = ClassifierTrainer(ClassifierSettings(), network)
     excerpts = tf.random.normal((BATCH["classifier"], 115, 80, 1))
     labels = tf.cast(tf.range(BATCH["classifier"]) % 2, tf.float32)
 

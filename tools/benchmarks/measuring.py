@@ -276,7 +276,9 @@ def _processor() -> str:
     facts = dict(map(str.strip, line.partition(":")[::2]) for line in lines)
     flags = set(facts.get("flags", "").split())
     known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return " ".join([facts.get("model name", platform.processor()), *known])
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    limited = [f"(oneDNN limited to {limit})"] if limit else []
+    return " ".join([facts.get("model name", platform.processor()), *known, *limited])
 
 
 def _cell(value: Any) -> str:
