@@ -38,6 +38,16 @@ def unsafe_model_setting() -> Any:
     )
 
 
+def import_module_setting() -> Any:
+    """The setting of all commands that load models: where layers of the user's own come from."""
+    return setting(
+        None,
+        "Python module to import before models are loaded, for example mylayers: it registers "
+        "layers of your own with keras.saving.register_keras_serializable. The current directory "
+        "is searched, too.",
+    )
+
+
 def output_setting() -> Any:
     """The setting of all commands that show probabilities: what the classifier's output is."""
     return setting(

@@ -1,6 +1,8 @@
 """Loading Keras models from files without running code from them."""
 
+import importlib
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING
 from svdam.core.files import require_inside
 from svdam.core.runs import default_command_line, open_run
 from svdam.core.validation import InputError, one_line
-from svdam.models.inspection import inspect_keras_file, variables_bounded
+from svdam.models.inspection import conversion, inspect_keras_file, variables_bounded
 
 if TYPE_CHECKING:
     import keras
@@ -21,6 +23,7 @@ def load_model(
     flag: str,
     expected_input: tuple | None = None,
     allow_unsafe: bool = False,
+    import_module: str | None = None,
     output_names: Iterable[str] = (),
 ) -> "keras.Model":
     """Loads a ``.keras`` file, or the model that a training run wrote.
@@ -37,6 +40,7 @@ def load_model(
             axes get their size from it; see `svdam.models.shapes.fitted_model`.
         allow_unsafe: Loads Lambda layers and whatever else Keras knows, too. The file's author can
             then run any code here: for one's own files only.
+        import_module: Module to import before, which registers classes of the file.
 
     Returns:
         The model, not compiled.
@@ -45,6 +49,8 @@ def load_model(
         InputError: If it is missing, damaged, no model, holds code, or takes another input.
     """
     path = model_path(path, flag)  # Before Keras is loaded, which takes seconds.
+    if import_module is not None:
+        import_layers(import_module)
     from svdam.models.names import use_graph_names
     from svdam.models.shapes import fitted_model, plain_model
 
@@ -59,6 +65,27 @@ def load_model(
         return model
     except InputError as error:
         raise InputError(f"--{flag}: {error}") from error
+
+
+def import_layers(module: str) -> None:
+    """Imports a module of the user's, which registers layers with Keras.
+
+    Args:
+        module: Its name. It can also lie in the current folder.
+
+    Raises:
+        InputError: If it cannot be imported.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # Last, so that nothing there hides a package.
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # Whatever the module raises.
+        raise InputError(
+            f"--import_module: {module!r} cannot be imported ({type(error).__name__}: "
+            f"{one_line(error)}); expected the name of a module, such as mylayers for mylayers.py "
+            "in the current folder"
+        ) from error
 
 
 def take_weights(folder: str | os.PathLike, *models: "keras.Model") -> None:
@@ -91,6 +118,8 @@ def model_path(path: str | os.PathLike, flag: str) -> Path:
     path = Path(path)
     is_gan = flag in ("generator", "critic")
     command = "train_gan" if is_gan else "train_classifier"
+    if (path / "saved_model.pb").exists():
+        raise InputError(f"--{flag}: {path} is a TensorFlow SavedModel; {conversion(path)}")
     if path.is_dir():
         folder = open_run(path, command, flag).folder
         path = folder / f"{flag if is_gan else 'classifier'}.keras"

@@ -23,7 +23,13 @@ from svdam.core.files import checksum
 from svdam.core.npz import read_kept, read_npz, write_npz
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
-from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
+from svdam.core.settings import (
+    Settings,
+    import_module_setting,
+    output_setting,
+    setting,
+    unsafe_model_setting,
+)
 from svdam.core.validation import InputError
 from svdam.data.records import Records, SongEntry, open_records
 from svdam.report.content import SpectrogramAxes
@@ -65,6 +71,7 @@ class ResponseSettings(Settings):
     beam_options: tuple[str, ...] = setting(
         (), "Options of the Beam runner, as --name=value.", identity=False
     )
+    import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
     def validate(self) -> None:
@@ -274,7 +281,11 @@ def _measurement(
 
     shape = (records.front_end.excerpt_frames, records.front_end.num_mels, 1)
     classifier = load_classifier(
-        settings.classifier, shape, settings.allow_unsafe_model, named_layers(settings.response)
+        settings.classifier,
+        shape,
+        settings.allow_unsafe_model,
+        settings.import_module,
+        named_layers(settings.response),
     )
     require_batch_fits(settings.batch_size, activation_bytes(classifier))
     response, output_is = told_by_card(

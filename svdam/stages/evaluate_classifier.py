@@ -18,7 +18,13 @@ from svdam.core.config import FRONT_END, MEDIAN_FILTER_FRAMES
 from svdam.core.files import atomic_path, write_json
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
-from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
+from svdam.core.settings import (
+    Settings,
+    import_module_setting,
+    output_setting,
+    setting,
+    unsafe_model_setting,
+)
 from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError, quoted_list
 from svdam.evaluation import detection
@@ -87,6 +93,7 @@ class EvaluationSettings(Settings):
     num_charts: int = setting(
         20, "Songs that get a chart: spectrogram, prediction, truth.", minimum=0, identity=False
     )
+    import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
     def validate(self) -> None:
@@ -148,6 +155,7 @@ def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | Predicti
         audio=settings.audio,
         excerpt_by_excerpt=settings.excerpt_by_excerpt,
         allow_unsafe_model=settings.allow_unsafe_model,
+        import_module=settings.import_module,
     )
 
 

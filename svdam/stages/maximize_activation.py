@@ -12,7 +12,13 @@ from svdam.core.distribution import STRATEGIES, is_chief, make_strategy
 from svdam.core.files import checksum
 from svdam.core.precision import precision_setting, resolve_precision
 from svdam.core.runs import Run, start_run
-from svdam.core.settings import Settings, output_setting, setting, unsafe_model_setting
+from svdam.core.settings import (
+    Settings,
+    import_module_setting,
+    output_setting,
+    setting,
+    unsafe_model_setting,
+)
 from svdam.core.summaries import tensorboard_command
 from svdam.core.validation import InputError
 from svdam.explain.choices import BETA_1, DIRECTIONS, KEEP, OPTIMIZERS, PRIORS
@@ -100,6 +106,7 @@ class SearchSettings(Settings):
         "processes of TF_CONFIG.",
         choices=STRATEGIES,
     )
+    import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
     def validate(self) -> None:
@@ -228,12 +235,12 @@ def _load_models(settings: SearchSettings) -> "tuple[keras.Model | None, keras.M
     from svdam.models.precision import use_mixed_bfloat16
     from svdam.models.shapes import matched_models
 
-    unsafe = settings.allow_unsafe_model
+    options = settings.allow_unsafe_model, settings.import_module
     layers = named_layers(settings.response)
-    classifier = load_model(settings.classifier, "classifier", None, unsafe, layers)
+    classifier = load_model(settings.classifier, "classifier", None, *options, layers)
     generator = None
     if settings.generator != NO_GENERATOR:
-        generator = load_model(settings.generator, "generator", None, unsafe)
+        generator = load_model(settings.generator, "generator", None, *options)
     generator, classifier = matched_models(generator, classifier)
     shape = tuple(classifier.input_shape[1:])
     if len(shape) != 3 or shape[-1] != 1:  # Results could not hold them.

@@ -56,6 +56,7 @@ class ClassifierOnRecords:
         audio: str | None = None,
         excerpt_by_excerpt: bool = False,
         allow_unsafe_model: bool = False,
+        import_module: str | None = None,
     ):
         """Opens both.
 
@@ -67,6 +68,7 @@ class ClassifierOnRecords:
             audio: Folder of the data set that the records were made from; for shifts other than 0.
             excerpt_by_excerpt: Whether the classifier is applied to every frame's excerpt, slowly.
             allow_unsafe_model: See `svdam.models.loading.load_model`.
+            import_module: Likewise.
 
         Raises:
             InputError: If one is missing, or they do not fit together.
@@ -81,7 +83,9 @@ class ClassifierOnRecords:
         self._audio = audio
         front_end = self._records.front_end
         expected_input = (front_end.excerpt_frames, front_end.num_mels, 1)
-        model = load_model(path, "classifier", expected_input, allow_unsafe_model)
+        model = load_model(
+            path, "classifier", expected_input, allow_unsafe_model, import_module=import_module
+        )
         self._kind = kind_of_output(model, output_is, f"--classifier={path}")
         self._predictor = FramePredictor(model, front_end, excerpt_by_excerpt=excerpt_by_excerpt)
         if self._predictor.num_outputs not in (1, 2):

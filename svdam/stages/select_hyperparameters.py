@@ -18,7 +18,7 @@ import numpy as np
 from svdam.core.files import atomic_write
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
-from svdam.core.settings import Settings, setting, unsafe_model_setting
+from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking import (
@@ -92,6 +92,7 @@ class SelectionSettings(Settings):
         "Layer of the classifier, as fc2: adds the distance of the examples to the nearest real "
         "excerpt in its activations. Left out by default.",
     )
+    import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
 
@@ -242,6 +243,7 @@ def _layers(
         real_run.settings["classifier"],
         "classifier",
         allow_unsafe=settings.allow_unsafe_model,
+        import_module=settings.import_module,
         output_names=[*layers.values()],
     )
     return {flag: layer_units(classifier, layer, shape, flag) for flag, layer in layers.items()}
@@ -268,7 +270,8 @@ def _critic(settings: SelectionSettings, shape: tuple[int, ...]) -> ExcerptFunct
     from svdam.models.loading import load_model
     from svdam.models.shapes import fitted_model
 
-    critic = load_model(str(settings.critic), "critic", allow_unsafe=settings.allow_unsafe_model)
+    options = settings.allow_unsafe_model, settings.import_module
+    critic = load_model(str(settings.critic), "critic", None, *options)
     critic = fitted_model(critic, shape, "--critic: it")
     score = functools.partial(critic, training=False)
     return lambda excerpts: in_batches(score, excerpts).reshape(len(excerpts), -1)[:, 0]

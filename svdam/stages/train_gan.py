@@ -36,6 +36,7 @@ def train_gan(settings: GanSettings) -> None:
             "classifier",
             (records.front_end.excerpt_frames, records.front_end.num_mels, 1),
             settings.allow_unsafe_model,
+            import_module=settings.import_module,
         )
         inputs = {"records_fingerprint": records.fingerprint}
         with start_run(settings.output, "train_gan", settings, inputs) as run:

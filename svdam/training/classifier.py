@@ -194,7 +194,13 @@ def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.M
         return build_svdnet(records.mean, records.std, settings.num_outputs)
     front_end = records.front_end
     excerpt = (front_end.excerpt_frames, front_end.num_mels, 1)
-    classifier = load_model(settings.initial, "initial", excerpt, settings.allow_unsafe_model)
+    classifier = load_model(
+        settings.initial,
+        "initial",
+        excerpt,
+        settings.allow_unsafe_model,
+        import_module=settings.import_module,
+    )
     if classifier.output_shape[1:] != (settings.num_outputs,):
         raise InputError(
             f"--initial: {settings.initial} has outputs of shape {classifier.output_shape[1:]}, "

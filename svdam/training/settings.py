@@ -5,7 +5,7 @@ import dataclasses
 from svdam.core.config import GENERATOR_PRESETS
 from svdam.core.distribution import STRATEGIES
 from svdam.core.precision import precision_setting
-from svdam.core.settings import Settings, setting, unsafe_model_setting
+from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
 from svdam.core.validation import InputError
 
 LIGHT = "light"
@@ -48,6 +48,7 @@ class ClassifierSettings(Settings):
     validation_songs: int | None = setting(
         None, "Validate on the first so many validation songs; on all if empty.", minimum=1
     )
+    import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
 
@@ -131,6 +132,7 @@ class GanSettings(Settings):
     samples_every: int = setting(
         500, "Iterations between sample sheets, sounds and scores.", minimum=1, identity=False
     )
+    import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
     @property

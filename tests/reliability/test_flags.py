@@ -235,11 +235,15 @@ def test_consent_is_not_handed_on_by_flagfiles():
     ["train_classifier", "evaluate_classifier", "train_gan", "collect_responses",
      "maximize_activation", "select_hyperparameters"],
 )  # fmt: skip
-def test_every_command_that_loads_models_asks_for_consent(parse, command):
+def test_every_command_that_loads_models_asks_for_consent_and_for_a_module(parse, command):
     assert parse(command).allow_unsafe_model is False
     assert parse(command, "--allow_unsafe_model").allow_unsafe_model is True
     (field,) = (f for f in dataclasses.fields(CLASSES[command]) if f.name == "allow_unsafe_model")
     assert "DANGER" in field.metadata["help"] and not field.metadata["identity"]
+    assert parse(command).import_module is None
+    settings = parse(command, "--import_module=mylayers")
+    assert settings.identity()["import_module"] == "mylayers"
+    assert "--import_module=mylayers\n" in settings.to_flagfile()
 
 
 def test_empty_text_means_left_out():

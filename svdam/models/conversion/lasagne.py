@@ -37,7 +37,8 @@ def load_lasagne_npz(
     """Loads a network that the original ``train.py`` saved.
 
     Args:
-        path: The network: an .npz archive with ``param0`` ... ``param13``.
+        path: The network: an .npz archive with ``param0`` ... ``param13``, or ``arr_0`` ...
+            ``arr_13``, as ``numpy.savez(path, *values)`` names them.
         meanstd_path: Its ``*_meanstd.npz``, with ``mean`` and ``std`` of each mel band. Without it
             the model takes features that are already standardised.
 
@@ -93,6 +94,9 @@ def read_lasagne_parameters(path: str | os.PathLike) -> dict[str, np.ndarray]:
         InputError: If the file is damaged, or of another network.
     """
     arrays = read_npz(path, _MAX_BYTES)
+    if arrays and all(f"arr_{index}" in arrays for index in range(len(arrays))):
+        # numpy.savez(FILE, *values) numbers the values, whose order is the network's.
+        arrays = {f"param{index}": arrays[f"arr_{index}"] for index in range(len(arrays))}
     _refuse_other_networks(arrays, str(path))
     num_outputs = 2 if arrays.get("param13", np.zeros(1)).shape == (2,) else 1
     return checked_parameters(arrays, _expected(num_outputs), str(path))

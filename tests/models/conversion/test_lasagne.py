@@ -121,6 +121,21 @@ def test_parameters_go_by_number_in_any_order_and_precision(recipe, network_path
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+def test_values_that_numpy_numbered_are_taken_in_their_order(recipe, network_path, tmp_path):
+    """``numpy.savez(path, *lasagne.layers.get_all_param_values(network))``."""
+    path = tmp_path / "numbered.npz"
+    np.savez(path, *(recipe[0][f"param{index}"] for index in range(14)))
+    found = load_lasagne_npz(path).get_weights()
+    for values, expected in zip(found, load_lasagne_npz(network_path).get_weights(), strict=True):
+        np.testing.assert_array_equal(values, expected)
+    np.savez(path, *(recipe[0][f"param{index}"] for index in range(13)))
+    with pytest.raises(InputError, match="param13"):
+        load_lasagne_npz(path)
+    np.savez(path, *(recipe[0][f"param{index}"] for index in range(13)), arr_14=np.zeros(1))
+    with pytest.raises(InputError, match="expected param0 to param13"):
+        load_lasagne_npz(path)
+
+
 def test_there_and_back_is_exact(recipe, network_path, meanstd_path, tmp_path):
     kernel = recipe[0]["param0"].copy()
     kernel[0, 0] = [[-0.0, 1e-42, 3.4e38], [0, -1e-45, 1], [2, 3, 4]]
