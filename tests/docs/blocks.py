@@ -52,7 +52,9 @@ PLACEHOLDERS = {
 }
 """What stands for something of the reader's, or for a file that an earlier command would write."""
 
-_BLOCK = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^( *)```(\w*)(?: title=\"(.+?)\")?[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL
+)
 _COMMAND = "python -m svdam."
 _NAME = re.compile(r"\bsvdam\.[a-z]\w*(?:\.[A-Za-z_]\w*)*")
 
@@ -66,12 +68,14 @@ class Block:
         line: Where it starts.
         language: What is written after the fence.
         code: What is in it.
+        title: The file that it is, if any.
     """
 
     page: str
     line: int
     language: str
     code: str
+    title: str | None = None
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -90,7 +94,7 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text("utf-8")
     name = str(page.relative_to(ROOT))
     return [
-        Block(name, text.count("\n", 0, match.start()) + 1, match[2], match[3])
+        Block(name, text.count("\n", 0, match.start()) + 1, match[2], match[4], match[3])
         for match in _BLOCK.finditer(text)
     ]
 
@@ -130,7 +134,9 @@ def parse(words: list[str]):
 
 def run(block: Block, namespace: dict) -> None:
     """Runs a block in this process, so that TensorFlow starts once for all."""
-    if block.language == "python":
+    if block.title:
+        Path(block.title).write_text(block.code, "utf-8")
+    elif block.language == "python":
         exec(compile(block.code, str(block), "exec"), namespace)
     for words in block.commands():
         module, _ = parse(words)
@@ -166,7 +172,7 @@ def smaller(block: Block) -> Block:
 
 def main() -> None:
     """Runs everything; see above."""
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), ""]  # The current folder, too, as for Python's prompt.
     for name in ("checkpoints", "flags"):
         Path(name).symlink_to(ROOT / name)
     run(Block(WORKED[0], 0, "sh", FIRST_STAGES), {})
