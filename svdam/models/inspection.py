@@ -80,6 +80,19 @@ def inspect_keras_file(path: str | os.PathLike, allow_unsafe: bool = False) -> i
     return check_hdf5(content[_WEIGHTS], f"{path}: {_WEIGHTS}", _MAX_BYTES)
 
 
+def code_in_config(value: Any) -> Iterator[str]:
+    """Names of what runs code or reads files in the configuration of a model, of any Keras."""
+    if isinstance(value, dict):
+        name, config = value.get("class_name"), value.get("config")
+        if isinstance(name, str) and (name in _OF_CODE | _CODE or _reads_file(config)):
+            yield name
+        if value.get("function_type") == "lambda":  # As Keras 2 writes it.
+            yield "lambda"
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from code_in_config(item)
+
+
 def conversion(path: str | os.PathLike) -> str:
     """How to make a file of today's Keras of an older or foreign one, for messages."""
     path = shlex.quote(os.fspath(path))
@@ -233,9 +246,13 @@ def _verdict(value: dict[str, Any]) -> tuple[bool, bool]:
         return False, False
     if not issubclass(found, kinds):
         return False, False
-    config = value.get("config")
-    reads_file = isinstance(config, dict) and isinstance(config.get("vocabulary"), str)
-    return True, not reads_file and not any(one.__name__ in _OF_CODE for one in found.__mro__)
+    is_code = any(one.__name__ in _OF_CODE for one in found.__mro__)
+    return True, not (is_code or _reads_file(value.get("config")))
+
+
+def _reads_file(config: Any) -> bool:
+    """Whether a layer with this configuration takes its vocabulary from a file."""
+    return isinstance(config, dict) and isinstance(config.get("vocabulary"), str)
 
 
 def _is_function_of_keras(value: dict[str, Any]) -> bool:

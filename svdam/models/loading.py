@@ -51,6 +51,7 @@ def load_model(
     path = model_path(path, flag)  # Before Keras is loaded, which takes seconds.
     if import_module is not None:
         import_layers(import_module)
+    import svdam.models.hard_sigmoid  # noqa: F401 Registers a function of files from Keras 2.
     from svdam.models.names import use_graph_names
     from svdam.models.shapes import fitted_model, plain_model
 
