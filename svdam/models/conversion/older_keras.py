@@ -4,8 +4,7 @@ Keras 3 reads most ``.h5`` files of Keras 2. What it cannot read, Keras 2 itself
 as the package tf_keras: it reads the model, writes it as ``.h5``, and Keras 3 reads that. With
 tf_keras at hand the outputs of both are compared on random input.
 
-One function has changed its values: `svdam.models.hard_sigmoid` holds the old one, which takes the
-place of
+One function has changed its values: `svdam.models.hard_sigmoid` holds the old one of
 ``hard_sigmoid``, the gate of many recurrent networks.
 """
 
