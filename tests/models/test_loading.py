@@ -235,13 +235,13 @@ def test_older_and_foreign_files_say_what_they_are(tmp_path):
 
 
 def test_layers_with_blanks_in_their_names_can_be_driven_after_loading(tmp_path):
-    excerpt = keras.Input((6,))
-    x = layers.Dense(3, name="my layer")(excerpt)
+    excerpt = keras.Input((3, 2, 1))
+    x = layers.Dense(3, name="my layer")(layers.Flatten()(excerpt))
     keras.Model(excerpt, layers.Dense(2, name="2nd dense")(x), name="all of it").save(
         tmp_path / "model.keras"
     )
     model = load_model(tmp_path / "model.keras", "classifier")
-    inputs = np.random.RandomState(0).normal(size=(4, 6)).astype(np.float32)
+    inputs = np.random.RandomState(0).normal(size=(4, 3, 2, 1)).astype(np.float32)
     logits = np.asarray(model(inputs))
     driven = driven_class(model, "2nd dense:1", "multilabel_logits")
     expected = 1 / (1 + np.exp(-logits[:, 1]))
