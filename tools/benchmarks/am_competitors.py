@@ -5,11 +5,11 @@
 - svdam: `Maximizer`, in chunks as the grid makes them;
 - tf-keras-vis: its ActivationMaximization on the composed model, eager as it is;
 - PyTorch: the same loop, channels last, plain and with torch.compile; bfloat16 by autocast;
-- a process a run: the manner of the code released with the paper, one latent at a time and an
+- one process per run: the manner of the code released with the paper, one latent at a time and an
   evaluation before each step, over a run of the grid's mean length, start included;
 - matrix products: as much arithmetic as a step of a latent, in products of 2048 x 2048.
 
-All use Adam (0.99, 0.999, 1e-8), the prior of the paper, and one latent-step as the unit. Before
+All use Adam (0.99, 0.999, 1e-8), the prior of the paper, and one latent step as the unit. Before
 the clock starts, all must reach the same responses. Needs `pip install -c constraints.txt -e
 '.[bench]'`; what is missing is left out.
 """
@@ -141,7 +141,8 @@ def require_agreement(found, options):
             differences.append(f"{name}: {difference:.0e}")
             if difference > TOLERANCE[precision]:
                 sys.exit(f"{name} reaches {responses}, svdam in float32 {reference}: not the same")
-    return f"Apart from the first by (share of the responses' spread) {'; '.join(differences)}."
+    each = "; ".join(differences)
+    return f"Deviation from the first (relative to the spread of the responses): {each}."
 
 
 def compare(latents, found, options):
@@ -161,13 +162,13 @@ def compare(latents, found, options):
         return run
 
     contestants = {name: running(one) for made in found.values() for name, one in made.items()}
-    contestants["a process a run, float32"] = lambda: process_a_run(options)
+    contestants["one process per run, float32"] = lambda: process_a_run(options)
     for precision in found:
         contestants[f"matrix products, {precision}"] = matrix_products(dtype=precision)
     costs = take_turns(contestants, options.turns)
     shares = {name: {"share of the matrix rate": _share(costs, name)} for name in costs}
     title = f"{len(latents)} latent{'s' if len(latents) > 1 else ''}"
-    return speed_table(costs, "latent-step", next(iter(costs)), title, shares)
+    return speed_table(costs, "latent step", next(iter(costs)), title, shares)
 
 
 def _share(costs, name):

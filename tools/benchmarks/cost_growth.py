@@ -27,14 +27,14 @@ STEPS = {2: 50, 10: 50, 50: 50}  # With how many latents.
 WORKERS = {
     # (cores, strategy) of each process.
     "1 device, 1 core": [("0", "one_device")],
-    "2 devices, a process and a core each": [("0", "multi_worker"), ("1", "multi_worker")],
+    "2 devices, one process and one core each": [("0", "multi_worker"), ("1", "multi_worker")],
     "1 device, 2 cores": [("0,1", "one_device")],
-    "2 devices of a process, 2 cores": [("0,1", "mirrored")],
+    "2 devices in one process, 2 cores": [("0,1", "mirrored")],
 }
 
 
 def searcher(strategy=None) -> Callable[[int, int], int]:
-    """A function that searches so many latents for so many steps, and returns latent-steps."""
+    """A function that optimizes so many latents for so many steps, and returns the latent steps."""
     import keras
 
     from svdam.explain.maximization import Maximizer
@@ -85,9 +85,9 @@ def growth_table(title: str, column: str, sizes: dict[int, tuple[int, int]], tur
     """One row for each size, which stands for (latents, steps)."""
     search = searcher()
     costs = take_turns({size: lambda s=size: search(*sizes[s]) for size in sizes}, turns)
-    table = speed_table(costs, "latent-step", max(sizes), title)
+    table = speed_table(costs, "latent step", max(sizes), title)
     for row, (count, num_steps) in zip(table.rows, sizes.values(), strict=True):
-        row["seconds in all"] = row["ms a latent-step"] * count * (num_steps + 1) / 1e3
+        row["total seconds"] = row["ms per latent step"] * count * (num_steps + 1) / 1e3
         row[column] = str(row.pop(""))
     table.rows = [{column: row.pop(column), **row} for row in table.rows]
     return table
@@ -95,12 +95,12 @@ def growth_table(title: str, column: str, sizes: dict[int, tuple[int, int]], tur
 
 def latents_table(turns: int) -> Table:
     sizes = {count: (count, num_steps) for count, num_steps in LATENTS.items()}
-    return growth_table("More and more latents", "latents", sizes, turns)
+    return growth_table("Number of latents", "latents", sizes, turns)
 
 
 def steps_table(turns: int) -> Table:
     sizes = {num_steps: (count, num_steps) for num_steps, count in STEPS.items()}
-    return growth_table("More and more steps of 50 latents", "steps", sizes, turns)
+    return growth_table("Number of steps, 50 latents", "steps", sizes, turns)
 
 
 class Worker:
@@ -210,7 +210,7 @@ def main() -> None:
         "latents": lambda: [latents_table(options.turns)],
         "steps": lambda: [steps_table(options.turns)],
         "devices": lambda: [
-            devices_table("search", "latent-step", options.turns),
+            devices_table("search", "latent step", options.turns),
             devices_table("gan", "GAN iteration", options.turns),
         ],
     }

@@ -1,4 +1,4 @@
-"""Measures time, memory and output of prepare_data for more and more songs.
+"""Measures time, memory and output of prepare_data as the number of songs grows.
 
     python tools/benchmarks/data_scaling.py [--songs=100,1000,4000] [--secs=3]
     python tools/benchmarks/data_scaling.py --songs=1 --secs=10800
@@ -107,7 +107,7 @@ def scaling_table(options: argparse.Namespace) -> Table:
         row, first = table.rows[-1], table.rows[0]
         if count > first["songs"]:
             more = row["processor seconds"] - first["processor seconds"]
-            row["processor ms a song more"] = 1e3 * more / (count - first["songs"])
+            row["processor ms per additional song"] = 1e3 * more / (count - first["songs"])
         print(row, file=sys.stderr, flush=True)
     return table
 
@@ -118,7 +118,7 @@ def main() -> None:
     options = flags.parse_args()
     report(
         "data_scaling",
-        "More and more songs",
+        "Number of songs",
         [scaling_table(options)],
         options.output,
         packages=["tensorflow"],

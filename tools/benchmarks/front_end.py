@@ -8,7 +8,7 @@ these take turns on the same files:
 - svdam: what the workers of prepare_data do with a song, without writing the record;
 - librosa, its defaults: librosa.load and librosa.feature.melspectrogram (2048 samples, hop 512, 128
   bands), which gives 1.6 times fewer frames;
-- librosa, the paper's settings: the same calls with the paper's window, hop, bands and logarithm;
+- librosa, the paper's parameters: the same calls with the paper's window, hop, bands and logarithm;
 - NumPy: as the code of Schlueter & Grill (ISMIR 2015) does it: ffmpeg decodes and resamples, then
   windows of 50 frames at a time, numpy.fft.rfft, a matrix product and a logarithm. Without ffmpeg
   (`apt-get install ffmpeg`) it is left out.
@@ -39,7 +39,7 @@ from svdam.core.config import FRONT_END
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 BATCH_FRAMES = 50  # Of the original.
 TOLERANCE = 1e-5
-NUMPY = "NumPy as ismir2015"
+NUMPY = "NumPy as in ismir2015"
 
 
 def svdam_song(path: str) -> np.ndarray:
@@ -99,13 +99,13 @@ def numpy_log_mel(samples: np.ndarray) -> np.ndarray:
 
 FROM_FILES = {
     "svdam": svdam_song,
-    "librosa, the paper's settings": librosa_paper_song,
+    "librosa, the paper's parameters": librosa_paper_song,
     "librosa, its defaults": librosa_default_song,
     NUMPY: numpy_song,
 }
 FROM_SAMPLES = {
     "svdam": log_mel_spectrogram,
-    "librosa, the paper's settings": librosa_paper,
+    "librosa, the paper's parameters": librosa_paper,
     NUMPY: numpy_log_mel,
 }
 
@@ -145,8 +145,8 @@ def compare(
         cores_title = f"{title}, {cores} core{'s' * (cores > 1)}"
         tables.append(speed_table(costs, "song", "svdam", cores_title))
         for row in tables[-1].rows:
-            row["songs a second"] = 1e3 / row["ms a song"]
-            row["a second and core"] = row["songs a second"] / cores
+            row["songs per second"] = 1e3 / row["ms per song"]
+            row["songs per second and core"] = row["songs per second"] / cores
     return tables
 
 
@@ -154,7 +154,7 @@ def require_agreement(samples: np.ndarray) -> str:
     difference = np.abs(numpy_log_mel(samples) - log_mel_spectrogram(samples)).max()
     if difference > TOLERANCE:
         sys.exit(f"the log-mel of NumPy and of svdam differ by {difference}")
-    return f"Log-mel of NumPy and of svdam, of the same samples, apart by {difference:.0e}."
+    return f"Log-mel spectrograms of NumPy and svdam differ by {difference:.0e}."
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def layer_table(weights: Path, stored: dict[str, np.ndarray]) -> Table:
     """One row a layer."""
     ours = activations(load_lasagne_npz(weights), stored["input"])
     exact = lasagne_forward(read_npz(weights), stored["input"])
-    table = Table("Largest differences of a layer")
+    table = Table("Largest differences per layer")
     for name, original in originals(stored).items():
         layer = name.split(",")[0]
         pair = [values[layer][: len(original)] for values in (ours, exact)]

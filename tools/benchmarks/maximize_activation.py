@@ -2,7 +2,7 @@
 
     python tools/benchmarks/maximize_activation.py step       against the machine's matrix products
     python tools/benchmarks/maximize_activation.py bfloat16   speed and agreement with float32
-    python tools/benchmarks/maximize_activation.py released   the grid against a process a run
+    python tools/benchmarks/maximize_activation.py released   the grid against one process per run
     python tools/benchmarks/maximize_activation.py start      seconds until the first step is done
     python tools/benchmarks/maximize_activation.py memory     peak of a process with 450 latents
 
@@ -68,7 +68,7 @@ def starts(count):
 
 
 def searcher(pair, count, num_steps):
-    """A function that searches ``count`` latents, and returns how many latent-steps that were."""
+    """A function that searches ``count`` latents, and returns how many latent steps that were."""
     from svdam.explain.maximization import Maximizer
 
     engine, latents = Maximizer(*pair), starts(count)
@@ -81,7 +81,7 @@ def searcher(pair, count, num_steps):
 
 
 def matrix_products(count=16, dtype="float32"):
-    """A function that does as much arithmetic as so many latent-steps, and returns their number."""
+    """A function that does as much arithmetic as so many latent steps, and returns their number."""
     import tensorflow as tf
 
     a, b = (tf.cast(tf.random.normal((MATRIX, MATRIX)), dtype) for _ in range(2))
@@ -115,7 +115,7 @@ def step_tables(options):
             "share by processor time": Spread.of(share[:, 1]),
         }
     title = f"A step against products of {MATRIX} x {MATRIX} matrices, float32"
-    return [speed_table(costs, "latent-step", PRODUCTS, title, shares)]
+    return [speed_table(costs, "latent step", PRODUCTS, title, shares)]
 
 
 def bfloat16_tables(options, count=50, num_steps=100):
@@ -150,7 +150,7 @@ def bfloat16_tables(options, count=50, num_steps=100):
                 "standard deviation over latents": float(exact.std()),
             }
         )
-    return [speed_table(costs, "latent-step", "mixed_bfloat16"), agreement]
+    return [speed_table(costs, "latent step", "mixed_bfloat16"), agreement]
 
 
 def run_as_released(options):
@@ -200,7 +200,7 @@ def released_tables(options):
     def the_grid():
         return search() / latent_steps_a_run
 
-    contestants = {"one batch": the_grid, "a process a run": a_process_a_run}
+    contestants = {"one batch": the_grid, "one process per run": a_process_a_run}
     costs = take_turns(contestants, options.turns)
     hours = {
         name: {"hours for the grid": float(np.median(taken[:, 0])) * RUNS / 3600}
@@ -275,7 +275,7 @@ def memory_tables(options):
             if status:
                 sys.exit(f"failed: {' '.join(command)}")
             taken = time.perf_counter() - began
-            table.rows.append({"": what, "GiB": usage.ru_maxrss / 2**20, "seconds in all": taken})
+            table.rows.append({"": what, "GiB": usage.ru_maxrss / 2**20, "total seconds": taken})
     return [table]
 
 

@@ -116,7 +116,7 @@ def take_turns(
             taken, others = _calmly_measured(contestants[name], deadline)
             seconds[name].append(taken)
             _shares_of_others.append(others)
-            message = f"turn {turn}: {name}: {taken[0]:.4g} s, others took {others:.0%}"
+            message = f"turn {turn}: {name}: {taken[0]:.4g} s, other programs used {others:.0%}"
             print(message, file=sys.stderr, flush=True)
     return {name: np.array(taken) for name, taken in seconds.items()}
 
@@ -185,14 +185,14 @@ def speed_table(
         title: Title of the table.
         extra: More columns of a contestant's row.
     """
-    table = Table(title or f"Time a {unit}")
+    table = Table(title or f"One {unit}")
     for name, taken in costs.items():
         ratios = taken / costs[reference]
         table.rows.append(
             {
                 "": name,
-                f"ms a {unit}": 1e3 * float(np.median(taken[:, 0])),
-                f"processor ms a {unit}": 1e3 * float(np.median(taken[:, 1])),
+                f"ms per {unit}": 1e3 * float(np.median(taken[:, 0])),
+                f"processor ms per {unit}": 1e3 * float(np.median(taken[:, 1])),
                 f"times as long as {reference}": Spread.of(ratios[:, 0]),
                 "by processor time": Spread.of(ratios[:, 1]),
                 **(extra or {}).get(name, {}),
@@ -266,7 +266,7 @@ def _others() -> str:
     if not _shares_of_others:
         return f"load {os.getloadavg()[1]:.1f}"
     middle, most = np.median(_shares_of_others), np.max(_shares_of_others)
-    return f"others took {middle:.0%} of the machine (at most {most:.0%})"
+    return f"other programs used {middle:.0%} of the machine (at most {most:.0%})"
 
 
 def _processor() -> str:

@@ -63,7 +63,7 @@ def main():
 
     costs = take_turns({name: predicting(name) for name in predictors}, options.turns)
     tables = [
-        speed_table(costs, "second of sound", FAST, title="A song of four minutes"),
+        speed_table(costs, "second of audio", FAST, title="A song of four minutes"),
         Table("Memory", [long_recording(predictors[FAST])]),
     ]
     notes = f"Largest difference of the logits: {difference:.1e}."

@@ -1,4 +1,4 @@
-"""Measures songs a second of prepare_data against a pool of librosa processes.
+"""Measures the songs per second of prepare_data against a pool of librosa processes.
 
     python tools/benchmarks/prepare_data.py AUDIO [AUDIO ...] [--kinds=mp3_44_stereo,ogg_22_mono]
 
@@ -123,7 +123,7 @@ def compare(
     whole = Spread.of(costs[LIBROSA][:, 0] * options.songs / costs["many"][:, 0])
     table.title += f"; librosa takes {whole} times as long as the whole command, its start included"
     for row in table.rows:
-        row["songs a second"] = 1e3 / row["ms a song"]
+        row["songs per second"] = 1e3 / row["ms per song"]
     return table
 
 

@@ -135,7 +135,7 @@ def require_agreement(losses: dict[str, list[float]]) -> str:
         if difference > TOLERANCE[name.split(", ")[1]]:
             sys.exit(f"{name}: losses {losses[name]}, plain has {losses['plain, float32']}")
     each = "; ".join(f"{name}: {difference:.0e}" for name, difference in apart.items())
-    return f"Loss of step {TRIED_STEPS} apart from that of the plain form, relatively, by {each}."
+    return f"Relative deviation of the loss in step {TRIED_STEPS} from the plain version: {each}."
 
 
 def measure_steps(clips: tf.Tensor, turns: int) -> tuple[Table, str, float]:
@@ -183,7 +183,7 @@ def measure_around(records, step_secs: float) -> Table:
     every = settings.samples_every
     rows = [("input of an iteration", read, 1), (f"samples, every {every} iterations", look, every)]
     return Table(
-        "Around the step",
+        "Overhead around the step",
         [
             {"": name, "seconds": secs, "% of the time": 100 * secs / (count * iteration)}
             for name, secs, count in rows
