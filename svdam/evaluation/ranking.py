@@ -157,8 +157,7 @@ def rank_configurations(
     _validate(generated, real, configurations)
     distances = np.array([frechet_distance_of_samples(real, one) for one in generated])
     resampled = _resampled_distances(generated, real, num_resamples, seed)
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(resampled, [tail, 100 - tail], axis=1)
+    low, high = _interval(resampled, confidence)
     is_first = resampled == resampled.min(axis=0)
     first_share = (is_first / is_first.sum(axis=0)).mean(axis=1)
     order = np.argsort(distances, kind="stable")
@@ -191,6 +190,32 @@ def rank_configurations(
         ahead_share=ahead,
         warnings=tuple(_warnings(rows, resampled, ahead, generated, real)),
     )
+
+
+def distance_interval(
+    generated: np.ndarray,
+    real: np.ndarray,
+    *,
+    num_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Bootstrap interval of the distance (eq. 3) between two sets of responses.
+
+    Args:
+        generated: (N,) responses of examples.
+        real: (M,) real responses.
+        num_resamples: Bootstrap resamples.
+        confidence: Of the interval.
+        seed: Of the resamples.
+
+    Returns:
+        Its lower and upper end, as in `rank_configurations`.
+    """
+    generated, real = np.asarray(generated, dtype=float), np.asarray(real, dtype=float)
+    resampled = _resampled_distances(generated[np.newaxis], real, num_resamples, seed)
+    low, high = _interval(resampled, confidence)
+    return float(low[0]), float(high[0])
 
 
 def unusable_configurations(generated: np.ndarray, names: Sequence[str]) -> dict[int, str]:
@@ -260,6 +285,12 @@ def _resampled_distances(
             mean, variance = resampled.mean(axis=1), resampled.var(axis=1, ddof=1)
             row[start:stop] = scalar_distances(mean_real, var_real, mean, variance)
     return distances
+
+
+def _interval(resampled: np.ndarray, confidence: float) -> np.ndarray:
+    """(2, C) lower and upper ends of (C, num_resamples) distances."""
+    tail = 100 * (1 - confidence) / 2
+    return np.percentile(resampled, [tail, 100 - tail], axis=1)
 
 
 def _vector_distances(

@@ -1,82 +1,53 @@
 """Activation maximization with a GAN as prior: eq. 2, and eq. 1 without a generator.
 
 All latents are one batch. Adam treats every coordinate by itself, so latents with other learning
-rates, prior weights and seeds do not touch each other, and the first 100 steps of a run of 1000
-are the run of 100: a whole grid of settings is one run with snapshots.
+rates, prior weights, responses and directions do not touch each other, and the first 100 steps of
+a run of 1000 are the run of 100: a whole grid of settings is one run with snapshots, and so are all
+units of a layer.
 
 What is maximized (`responses`), what constrains it (`priors`), what is searched (the generator's
 latent, or the excerpt itself) and how (`optimizers`) are chosen apart from each other.
 """
 
-import dataclasses
 import time
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, require_finite
-from svdam.explain.choices import DIRECTIONS, KEEP, PRIORS
+from svdam.explain.arguments import (
+    per_latent,
+    places_per_latent,
+    require_choice,
+    signs_per_latent,
+    validate_steps,
+)
+from svdam.explain.choices import KEEP, PRIORS
 from svdam.explain.optimizers import Adam, Optimizer
 from svdam.explain.priors import log_prior
 from svdam.explain.replicas import Replicas
-from svdam.explain.responses import Response, named_layers, response_function
+from svdam.explain.responses import (
+    Response,
+    named_layers,
+    response_list,
+    response_table,
+)
+from svdam.explain.search_states import (
+    Maximization,
+    OnSteps,
+    SearchState,
+    Snapshot,
+    named_history,
+)
 from svdam.models.acceleration import accelerated
 from svdam.models.names import graph_names
 from svdam.models.shapes import matched_models
 
-_SECONDS_A_CALL = 1.0  # Of the compiled loop: often enough for progress and Ctrl-C.
-_MOST_STEPS_A_CALL = 50
-
-HISTORIES = (
-    "response_history",
-    "log_prior_history",
-    "gradient_norm_history",
-    "latent_norm_history",
-)
-"""What a run records of every state it goes through."""
-
-OnSteps = Callable[[int, dict[str, np.ndarray]], None]
-"""What is told of the steps of a run; see `maximize`."""
-
-
-@dataclasses.dataclass
-class Snapshot:
-    """Where a batch of latents stands after some steps.
-
-    Attributes:
-        latents: (batch, n).
-        examples: (batch, frames, mels, 1) log-mel, the generator's output.
-        responses: (batch,).
-        log_priors: (batch,) log p(z), not weighted.
-    """
-
-    latents: np.ndarray
-    examples: np.ndarray
-    responses: np.ndarray
-    log_priors: np.ndarray
-
-
-@dataclasses.dataclass
-class Maximization(Snapshot):
-    """The result of `maximize`: the state after the last step, and the way there.
-
-    Attributes:
-        response_history: (num_steps + 1, batch); row 0 is before the first step.
-        log_prior_history: (num_steps + 1, batch).
-        gradient_norm_history: (num_steps + 1, batch) Euclidean norm of the objective's gradient;
-            the last row is of the state after the last step.
-        latent_norm_history: (num_steps + 1, batch) Euclidean norm of the latents.
-        snapshots: State after each of the steps asked for.
-    """
-
-    response_history: np.ndarray
-    log_prior_history: np.ndarray
-    gradient_norm_history: np.ndarray
-    latent_norm_history: np.ndarray
-    snapshots: dict[int, Snapshot]
+_SECONDS_PER_CALL = 1.0  # Of the compiled loop: often enough for progress and Ctrl-C.
+_MOST_STEPS_PER_CALL = 50
 
 
 def maximize(
@@ -84,8 +55,8 @@ def maximize(
     classifier: keras.Model,
     latents: np.ndarray,
     *,
-    response: Response = "logit",
-    direction: str = "max",
+    response: Response | Sequence[Response] = "logit",
+    direction: str | Sequence[str] = "max",
     learning_rate: float | np.ndarray,
     prior_weight: float | np.ndarray,
     num_steps: int,
@@ -106,10 +77,11 @@ def maximize(
             excerpts themselves, ``prior`` must be ``none`` and ``prior_weight`` 0 (eq. 1).
         classifier: From excerpts to responses.
         latents: (batch, n) starting points.
-        response: What to maximize; see `svdam.explain.responses`.
-        direction: ``max`` or ``min``.
-        learning_rate: A scalar, or one value a latent.
-        prior_weight: lambda of eq. 2; a scalar, or one value a latent.
+        response: What to maximize; see `svdam.explain.responses`. Also a list with one response
+            per latent: latents of different units share the batch and do not affect each other.
+        direction: ``max`` or ``min``, or a list with one per latent.
+        learning_rate: A scalar, or one value per latent.
+        prior_weight: lambda of eq. 2; a scalar, or one value per latent.
         num_steps: Steps of the optimizer.
         snapshot_steps: Steps after which to keep the state, besides the last. With a constant rate
             (Adam) each is the result of a run of so many steps.
@@ -127,54 +99,82 @@ def maximize(
     Raises:
         InputError: If a value is out of range, shapes do not fit each other, or a combination has
             no meaning.
+
+    Example:
+        Two units of a layer, each driven up from the same two latents:
+
+        ```python
+        starts = latents_from_seeds(range(2), 128)
+        found = maximize(
+            generator,
+            classifier,
+            np.concatenate([starts, starts]),
+            response=["fc2:3", "fc2:3", "fc2:17", "fc2:17"],
+            learning_rate=0.01,
+            prior_weight=0.001,
+            num_steps=30,
+        )
+        ```
     """
-    engine = Maximizer(generator, classifier, response, direction, prior, keep, optimizer, strategy)
+    responses, places = list(dict.fromkeys(response_list(response))), None
+    if not callable(response) and not isinstance(response, str):
+        places = [responses.index(one) for one in response_list(response)]
+    engine = Maximizer(
+        generator, classifier, responses, direction, prior, keep, optimizer, strategy
+    )
     return engine.run(
-        latents, learning_rate, prior_weight, num_steps, snapshot_steps, on_steps=on_steps
+        latents, learning_rate, prior_weight, num_steps, snapshot_steps, on_steps, places
     )
 
 
-class _State(NamedTuple):
-    """Where a search stands. Every tensor has one row a latent."""
-
-    latents: tf.Tensor
-    memory: tuple[tf.Tensor, ...]  # Of the optimizer.
-    best_latents: tf.Tensor
-    best_gains: tf.Tensor  # Response, or minus it when minimizing.
-    rates: tf.Tensor
-    weights: tf.Tensor
-
-
 class Maximizer:
-    """Eq. 2 for one generator, classifier and response, compiled once for any number of batches."""
+    """Eq. 2 for one generator and classifier, compiled once for any number of batches.
+
+    Attributes:
+        responses: The responses that latents can drive.
+        latent_shape: Shape of one latent.
+    """
 
     def __init__(
         self,
         generator: keras.Model | None,
         classifier: keras.Model,
-        response: Response = "logit",
-        direction: str = "max",
+        response: Response | Sequence[Response] = "logit",
+        direction: str | Sequence[str] = "max",
         prior: str = "paper",
         keep: str = "last",
         optimizer: Optimizer | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ):
-        """See `maximize` for the arguments."""
-        _require_choice("direction", direction, DIRECTIONS)
-        _require_choice("prior", prior, PRIORS)
-        _require_choice("keep", keep, KEEP)
+        """Compiles nothing yet.
+
+        Args:
+            generator: See `maximize`, as for the arguments that are not named here.
+            classifier: See `maximize`.
+            response: A response, or several, among which `run` chooses for each latent.
+            direction: Default of `run`.
+            prior: See `maximize`.
+            keep: See `maximize`.
+            optimizer: See `maximize`.
+            strategy: See `maximize`.
+        """
+        self.responses = response_list(response)
+        signs_per_latent(direction, 1 if isinstance(direction, str) else len(direction))
+        require_choice("prior", prior, PRIORS)
+        require_choice("keep", keep, KEEP)
         if generator is None and prior != "none":
             raise InputError("--prior: without a generator there is no latent; expected none")
-        generator, classifier = matched_models(generator, classifier, named_layers(response))
+        names = [name for one in self.responses for name in named_layers(one)]
+        generator, classifier = matched_models(generator, classifier, names)
         self._replicas = Replicas(strategy)
         with self._replicas.scope():
             self._generator = generator and accelerated(generator)
-            self._respond = response_function(accelerated(classifier), response)
+            self._respond = response_table(accelerated(classifier), self.responses)
         first = generator or classifier
         self.latent_shape = tuple(first.input_shape[1:])
         dtype = tf.as_dtype(first.inputs[0].dtype)
         self._dtype = tf.float32 if dtype.size < 4 else dtype
-        self._sign = 1 if direction == "max" else -1
+        self._direction = direction
         self._prior = prior
         self._keep_best = keep == "best"
         self._optimizer = optimizer or Adam()
@@ -187,58 +187,131 @@ class Maximizer:
         num_steps: int,
         snapshot_steps: Sequence[int] = (),
         on_steps: OnSteps | None = None,
+        places: Sequence[int] | None = None,
+        direction: str | Sequence[str] | None = None,
     ) -> Maximization:
-        """Optimises one batch; see `maximize`."""
+        """Optimises one batch.
+
+        Args:
+            latents: See `maximize`, as for the arguments that are not named here.
+            learning_rate: See `maximize`.
+            prior_weight: See `maximize`.
+            num_steps: See `maximize`.
+            snapshot_steps: See `maximize`.
+            on_steps: See `maximize`.
+            places: (batch,) positions in `responses`, where there are several: what each latent
+                drives.
+            direction: ``max`` or ``min``, or one per latent; None for that of the constructor.
+        """
+        stops = validate_steps(num_steps, snapshot_steps)
+        start = self.start(latents, learning_rate, prior_weight, places, direction)
+        batch, state = len(start.latents), self._replicas.split(start)
+        rows: list[list[np.ndarray]] = []
+        snapshots, step = {}, 0
+        for stop in stops:
+            more, state = self._walk(state, step, stop, num_steps, on_steps)
+            rows, step = rows + more, stop
+            snapshots[stop], last_row, state = self._snapshot(state, batch)
+        history = self._joined_history([*rows, last_row], batch)
+        final = snapshots[num_steps]
+        kept = {step: snapshots[step] for step in stops if step in set(snapshot_steps)}
+        return Maximization(**vars(final), **named_history(history), snapshots=kept)
+
+    def start(
+        self,
+        latents: np.ndarray,
+        learning_rate: float | np.ndarray,
+        prior_weight: float | np.ndarray,
+        places: Sequence[int] | None = None,
+        direction: str | Sequence[str] | None = None,
+    ) -> SearchState:
+        """The state before the first step, as arrays; see `run` for the arguments."""
         latents = self._validate_latents(latents)
-        batch = len(latents)
-        rates = _per_latent("learning_rate", learning_rate, batch, above=0)
-        weights = _per_latent("prior_weight", prior_weight, batch, minimum=0)
+        batch, dtype = len(latents), latents.dtype
+        weights = per_latent("prior_weight", prior_weight, batch, minimum=0)
         if self._prior == "none" and weights.any():
             raise InputError(
                 "--prior_weights: without a prior there is nothing to weigh; expected 0"
             )
-        stops = _validate_steps(num_steps, snapshot_steps)
+        return SearchState(
+            latents,
+            tuple(part.numpy() for part in self._optimizer.start(tf.constant(latents))),
+            last_seen=latents,
+            best_latents=latents,
+            best_gains=np.full(batch, -np.inf, dtype),
+            rates=per_latent("learning_rate", learning_rate, batch, above=0).astype(dtype),
+            weights=weights.astype(dtype),
+            signs=signs_per_latent(direction or self._direction, batch).astype(dtype),
+            places=places_per_latent(places, len(self.responses), batch),
+        )
 
-        state = self._start(latents, rates, weights)
-        length = tf.constant(num_steps)
-        rows, snapshots, step, count = [], {}, 0, 1
-        for stop in stops:
-            while step < stop:
-                count = min(count, stop - step)
-                began = time.monotonic()
-                row, state = self._advance(state, tf.constant(step), tf.constant(count), length)
-                rows.append(self._replicas.local(row))
-                step += count
-                count = _next_count(count, time.monotonic() - began)
-                if on_steps:
-                    history = np.concatenate(rows[-1], axis=2)
-                    on_steps(history.shape[1], _named_history(history))
-            snapshots[stop], last_row, state = self._snapshot(state, batch)
-        parts = [np.concatenate(part, axis=1) for part in zip(*rows, last_row, strict=True)]
-        history = self._replicas.join(parts, batch, axis=2)
-        final = snapshots[num_steps]
-        kept = {step: snapshots[step] for step in stops if step in set(snapshot_steps)}
-        return Maximization(**vars(final), **_named_history(history), snapshots=kept)
+    def advance(
+        self, state: SearchState, step: int, stop: int, on_steps: OnSteps | None = None
+    ) -> tuple[np.ndarray, SearchState]:
+        """Continues a search: the steps from ``step``, where ``state`` is, to ``stop``.
 
-    def evaluate(self, latents: np.ndarray, batch_size: int = 64) -> Snapshot:
+        Args:
+            state: Arrays, from `start` or the call before; any choice of their rows will do.
+            step: Number of steps done.
+            stop: Number of steps to have done in the end, at least one more.
+            on_steps: See `maximize`.
+
+        Returns:
+            (stop - step, batch) responses before each of these steps, and the state after them as
+            arrays: ``last_seen`` are the latents of the last row.
+        """
+        batch = len(state.latents)
+        rows, moved = self._walk(self._replicas.split(state), step, stop, stop, on_steps)
+        joined = tf.nest.map_structure(
+            lambda value: self._replicas.join(self._replicas.local(value), batch), moved
+        )
+        return self._joined_history(rows, batch)[0], joined
+
+    def evaluate(
+        self, latents: np.ndarray, batch_size: int = 64, places: Sequence[int] | None = None
+    ) -> Snapshot:
         """Examples, responses and log priors of latents as they are, without any step."""
         latents = self._validate_latents(latents)
+        chosen = places_per_latent(places, len(self.responses), len(latents))
         parts = []
         for start in range(0, len(latents), batch_size):
-            batch = tf.constant(latents[start : start + batch_size])
-            parts.append([batch.numpy(), *(part.numpy() for part in self._evaluate(batch))])
+            rows = slice(start, start + batch_size)
+            found = self._evaluate(tf.constant(latents[rows]), tf.constant(chosen[rows]))
+            parts.append([latents[rows], *(part.numpy() for part in found)])
         return Snapshot(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     @tf.function(reduce_retracing=True)
-    def _evaluate(self, latents):
+    def _evaluate(self, latents, places):
         examples = self._examples(latents)
-        return examples, self._responses(examples), log_prior(latents, self._prior)
+        return examples, self._responses(examples, places), log_prior(latents, self._prior)
 
-    @tf.function
+    def _walk(
+        self, state, step: int, stop: int, length: int, on_steps: OnSteps | None
+    ) -> tuple[list[list[np.ndarray]], Any]:
+        """Steps of a run of ``length``: the local rows of the history call by call, the state."""
+        rows, count, num_steps = [], 1, tf.constant(length)
+        while step < stop:
+            count = min(count, stop - step)
+            began = time.monotonic()
+            row, state = self._advance(state, tf.constant(step), tf.constant(count), num_steps)
+            rows.append(self._replicas.local(row))
+            step += count
+            count = _next_count(count, time.monotonic() - began)
+            if on_steps:
+                history = np.concatenate(rows[-1], axis=2)
+                on_steps(history.shape[1], named_history(history))
+        return rows, state
+
+    def _joined_history(self, rows: list[list[np.ndarray]], batch: int) -> np.ndarray:
+        """(4, steps, batch) of the local rows of all calls."""
+        parts = [np.concatenate(part, axis=1) for part in zip(*rows, strict=True)]
+        return self._replicas.join(parts, batch, axis=2)
+
+    @tf.function(reduce_retracing=True)
     def _advance(self, state, step, count, num_steps):
         return self._replicas.run(self._steps, state, step, count, num_steps)
 
-    @tf.function
+    @tf.function(reduce_retracing=True)
     def _look(self, state):
         return self._replicas.run(self._seen, state)
 
@@ -248,17 +321,8 @@ class Maximizer:
         with graph_names(self._generator):
             return tf.cast(self._generator(latents, training=False), self._dtype)
 
-    def _responses(self, examples):
-        return tf.cast(self._respond(examples), self._dtype)
-
-    def _start(self, latents: np.ndarray, rates: np.ndarray, weights: np.ndarray) -> _State:
-        """The state before the first step, split over the replicas."""
-        dtype = self._dtype.as_numpy_dtype
-        memory = tuple(part.numpy() for part in self._optimizer.start(tf.constant(latents)))
-        worst = np.full(len(latents), -np.inf, dtype)
-        return self._replicas.split(
-            _State(latents, memory, latents, worst, rates.astype(dtype), weights.astype(dtype))
-        )
+    def _responses(self, examples, places):
+        return tf.cast(self._respond(examples, places), self._dtype)
 
     def _steps(self, state, step, count, num_steps):
         """``count`` steps, and the history (4, count, batch) of the states they started from."""
@@ -278,23 +342,24 @@ class Maximizer:
         with tf.GradientTape() as tape:
             tape.watch(latents)
             examples = self._examples(latents)
-            responses = self._responses(examples)
+            responses = self._responses(examples, state.places)
             log_priors = log_prior(latents, self._prior)
-            objective = self._sign * responses + state.weights * log_priors
+            objective = state.signs * responses + state.weights * log_priors
         gradients = tape.gradient(objective, latents)
         if gradients is None:
             raise InputError("--response: does not depend on the generator's latent")
-        gains = self._sign * responses
+        gains = state.signs * responses
         better = gains > state.best_gains
         mask = tf.reshape(better, [-1] + [1] * len(self.latent_shape))
         state = state._replace(
+            last_seen=latents,
             best_latents=tf.where(mask, latents, state.best_latents),
             best_gains=tf.where(better, gains, state.best_gains),
         )
         row = tf.stack([responses, log_priors, _norms(gradients), _norms(latents)])
         return row, gradients, examples, state
 
-    def _snapshot(self, state, batch: int) -> tuple[Snapshot, list[np.ndarray], _State]:
+    def _snapshot(self, state, batch: int) -> tuple[Snapshot, list[np.ndarray], Any]:
         """The state now, as a Snapshot and as one more row of the history, (4, 1, share)."""
         row, _, examples, state = self._look(state)
         rows = [part[:, np.newaxis] for part in self._replicas.local(row)]
@@ -303,7 +368,8 @@ class Maximizer:
             return self._replicas.join(self._replicas.local(value), batch, axis)
 
         if self._keep_best:
-            return self.evaluate(joined(state.best_latents)), rows, state
+            best, places = joined(state.best_latents), joined(state.places)
+            return self.evaluate(best, places=places), rows, state
         responses, log_priors = joined(row, axis=1)[:2]
         snapshot = Snapshot(joined(state.latents), joined(examples), responses, log_priors)
         return snapshot, rows, state
@@ -318,43 +384,10 @@ class Maximizer:
 
 
 def _next_count(count: int, secs: float) -> int:
-    """Steps of the next call, so that a call takes about `_SECONDS_A_CALL`."""
-    affordable = int(count * _SECONDS_A_CALL / max(secs, 1e-6))
-    return max(1, min(affordable, 2 * count, _MOST_STEPS_A_CALL))
+    """Steps of the next call, so that a call takes about `_SECONDS_PER_CALL`."""
+    affordable = int(count * _SECONDS_PER_CALL / max(secs, 1e-6))
+    return max(1, min(affordable, 2 * count, _MOST_STEPS_PER_CALL))
 
 
 def _norms(values: tf.Tensor) -> tf.Tensor:
     return tf.norm(tf.reshape(values, (tf.shape(values)[0], -1)), axis=1)
-
-
-def _named_history(history: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(HISTORIES, history, strict=True))
-
-
-def _per_latent(
-    name: str, value, batch: int, minimum: float | None = None, above: float | None = None
-) -> np.ndarray:
-    values = np.asarray(value, np.float64)
-    if values.shape not in ((), (batch,)):
-        raise InputError(f"{name}: found shape {values.shape}, expected a scalar or ({batch},)")
-    require_finite(values, name)
-    if (minimum is not None and (values < minimum).any()) or (
-        above is not None and (values <= above).any()
-    ):
-        expected = f"at least {minimum}" if above is None else f"more than {above}"
-        raise InputError(f"{name}: found {values.min():g}, expected {expected}")
-    return np.broadcast_to(values, (batch,)).copy()
-
-
-def _validate_steps(num_steps: int, snapshot_steps: Sequence[int]) -> list[int]:
-    if num_steps < 0 or any(not 0 <= step <= num_steps for step in snapshot_steps):
-        raise InputError(
-            f"num_steps: found {num_steps} with snapshots at {list(snapshot_steps)}, expected "
-            "steps from 0 to num_steps"
-        )
-    return sorted({*snapshot_steps, num_steps})
-
-
-def _require_choice(flag: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"--{flag}: found {value!r}, expected one of {', '.join(choices)}")

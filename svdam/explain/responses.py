@@ -12,6 +12,8 @@ activations::
     'my layer':2            any name, in quotes or without them
     logit - 0.5 * conv1     sums and differences with weights
 
+`expand_responses` reads lists of them, ``fc2:3,logit``, in which ``fc2:*`` stands for every unit.
+
 `svdam.explain.activations` lists what has a name. ``output`` is the model's own output. A layer is
 named after its activation function, and with ``_pre`` before it: SVDNet has ``conv1`` ... ``fc2``
 after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before, and a layer of a user's model,
@@ -20,9 +22,10 @@ after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before, and a layer of 
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from svdam.core.validation import InputError, is_number, quoted_list
@@ -121,12 +124,15 @@ def response_function(
     Raises:
         InputError: If a layer or a unit does not exist; the message lists what does.
     """
-    activations = Activations(classifier)
+    return _response_function(Activations(classifier), response)
+
+
+def _response_function(
+    activations: Activations, response: Response
+) -> Callable[[tf.Tensor], tf.Tensor]:
     if callable(response):
         return lambda excerpts: _checked_shape(response(_cast(activations(excerpts))))
-    terms = parse_response(response, activations.shapes)
-    for term in terms:
-        _validate_term(term, activations)
+    terms = _parse_known(response, activations)
 
     def respond(excerpts: tf.Tensor) -> tf.Tensor:
         """(batch,) responses of (batch, frames, mels, 1) excerpts."""
@@ -135,6 +141,129 @@ def response_function(
         return tf.add_n([_term_value(term, used[term.layer], activations) for term in terms])
 
     return respond
+
+
+def expand_responses(classifier: keras.Model, text: str) -> list[str]:
+    """The responses in a list such as ``fc2:*,logit``; ``fc2:*`` is every unit of ``fc2``.
+
+    Args:
+        classifier: See `response_function`.
+        text: Responses joined by commas. Commas inside quotes belong to a name.
+
+    Returns:
+        Each response in the grammar above, in order.
+
+    Raises:
+        InputError: If a response cannot be read, does not exist, or comes twice.
+
+    Example:
+        ```python
+        expand_responses(classifier, "fc2:*,logit")  # ["fc2:0", ..., "fc2:63", "logit"]
+        ```
+    """
+    activations = Activations(classifier)
+    responses: list[str] = []
+    for part in re.findall(r"(?:'[^']*'|\"[^\"]*\"|[^,])+", text) or [text]:
+        part = part.strip()
+        match = re.fullmatch(r"(.*:\s*)\*", part, re.DOTALL)
+        if not match:
+            _parse_known(part, activations)
+            responses.append(part)
+            continue
+        layer = _parse_known(f"{match[1]}0", activations)[-1].layer
+        responses.extend(f"{match[1]}{unit}" for unit in range(_num_units(layer, activations)))
+    if repeated := sorted({one for one in responses if responses.count(one) > 1}):
+        raise InputError(f"--response: {quoted_list(repeated, limit=6)} is named twice in {text!r}")
+    return responses
+
+
+def response_list(response: Response | Sequence[Response]) -> list[Response]:
+    """The responses of an argument that may be a single one."""
+    return [response] if callable(response) or isinstance(response, str) else list(response)
+
+
+def response_table(
+    classifier: keras.Model, responses: Sequence[Response]
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Builds a function that measures another response of each excerpt.
+
+    Whatever the number of responses, the classifier runs once: a response of the grammar is a
+    weighted sum of means of layers and units, and each excerpt takes those that it needs.
+
+    Args:
+        classifier: See `response_function`.
+        responses: What can be measured.
+
+    Returns:
+        A function of (batch, frames, mels, 1) excerpts and (batch,) integers, positions in
+        ``responses``, to (batch,) responses. It can be differentiated.
+
+    Raises:
+        InputError: As `response_function` does, or if there is no response.
+    """
+    if not responses:
+        raise InputError("response: is an empty list; expected at least one response")
+    activations = Activations(classifier)
+    if len(responses) == 1:
+        respond = _response_function(activations, responses[0])
+        return lambda excerpts, places: respond(excerpts)
+    functions = {i: one for i, one in enumerate(responses) if callable(one)}
+    terms = [() if callable(one) else _parse_known(one, activations) for one in responses]
+    weighted = _weighted_means(terms, activations) if any(terms) else None
+
+    def respond_each(excerpts: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """(batch,) responses of (batch, frames, mels, 1) excerpts, by (batch,) places."""
+        named = activations(excerpts)
+        parts = [] if weighted is None else [weighted(named, places)]
+        for number, function in functions.items():
+            # Each function sees its own excerpts alone, so that none spoils another's gradient.
+            rows = tf.where(places == number)
+            mine = {name: tf.gather_nd(value, rows) for name, value in named.items()}
+            values = _checked_shape(function(_cast(mine)))
+            parts.append(tf.scatter_nd(rows, values, tf.shape(places, tf.int64)))
+        return tf.add_n(parts)
+
+    return respond_each
+
+
+def _weighted_means(
+    terms: Sequence[tuple[Term, ...]], activations: Activations
+) -> Callable[[Mapping[str, tf.Tensor], tf.Tensor], tf.Tensor]:
+    """From activations and (batch,) places in ``terms`` to (batch,) sums; 0 where there is none."""
+    blocks = dict.fromkeys((one.layer, one.unit is None) for sum_ in terms for one in sum_)
+    sizes = [1 if whole else _num_units(layer, activations) for layer, whole in blocks]
+    first = dict(zip(blocks, np.cumsum([0, *sizes[:-1]]), strict=True))
+    columns = np.zeros((len(terms), max(map(len, terms))), np.int32)
+    weights = np.zeros(columns.shape)
+    for row, sum_ in enumerate(terms):
+        for place, term in enumerate(sum_):
+            columns[row, place] = first[term.layer, term.unit is None] + (term.unit or 0)
+            weights[row, place] = term.weight
+
+    def weighted(named: Mapping[str, tf.Tensor], places: tf.Tensor) -> tf.Tensor:
+        used = _cast({layer: named[layer] for layer, _ in blocks})
+        means = [_means(used[layer], layer, whole, activations) for layer, whole in blocks]
+        chosen = tf.gather(tf.concat(means, axis=1), tf.gather(columns, places), batch_dims=1)
+        return tf.reduce_sum(tf.cast(tf.gather(weights, places), chosen.dtype) * chosen, axis=1)
+
+    return weighted
+
+
+def _means(activation: tf.Tensor, layer: str, whole: bool, activations: Activations) -> tf.Tensor:
+    """(batch, 1) means of a whole layer, or (batch, units) means of its units."""
+    axes = set(range(1, activation.shape.rank))
+    if not whole and axes:
+        axes.remove(activations.unit_axes[layer] % activation.shape.rank)
+    means = tf.reduce_mean(activation, axis=sorted(axes))
+    return means if means.shape.rank == 2 else means[:, tf.newaxis]
+
+
+def _parse_known(text: str, activations: Activations) -> tuple[Term, ...]:
+    """The terms of a response, all of which the classifier has."""
+    terms = parse_response(text, activations.shapes)
+    for term in terms:
+        _validate_term(term, activations)
+    return terms
 
 
 def _cast(activations: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -148,16 +277,19 @@ def _validate_term(term: Term, activations: Activations) -> None:
     activations.require(term.layer, "response")
     if term.unit is None:
         return
-    shape = activations.shapes[term.layer]
-    units = shape[activations.unit_axes[term.layer]] if len(shape) > 1 else 1
-    if units is None:
-        raise InputError(
-            f"--response: {term.layer} has an open number of units; name it without :{term.unit}"
-        )
+    units = _num_units(term.layer, activations, f"; name it without :{term.unit}")
     if term.unit >= units:
         raise InputError(
             f"--response: {term.layer} has no unit {term.unit}; its units are 0 to {units - 1}"
         )
+
+
+def _num_units(layer: str, activations: Activations, advice: str = "") -> int:
+    shape = activations.shapes[layer]
+    units = shape[activations.unit_axes[layer]] if len(shape) > 1 else 1
+    if units is None:
+        raise InputError(f"--response: {layer} has an open number of units{advice}")
+    return units
 
 
 def _term_value(term: Term, activation: tf.Tensor, activations: Activations) -> tf.Tensor:

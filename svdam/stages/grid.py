@@ -27,8 +27,9 @@ from svdam.core.progress import progress
 from svdam.core.runs import Run
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking import Configuration
-from svdam.explain.maximization import HISTORIES, Maximization, Maximizer, Snapshot
+from svdam.explain.maximization import Maximizer
 from svdam.explain.replicas import Replicas
+from svdam.explain.search_states import HISTORIES, Maximization, Snapshot
 from svdam.models.search_memory import latents_at_once
 from svdam.stages.example_summaries import LiveSummaries
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from svdam.core.validation import InputError
 from svdam.explain.maximization import Maximizer, maximize
 from svdam.explain.optimizers import Adam, GradientAscent
+from svdam.explain.search_states import HISTORIES
 from svdam.explain.starts import latents_from_seeds
 from svdam.models.classifier import build_svdnet
 from svdam.models.generator import build_generator
@@ -121,6 +122,60 @@ def test_batch_equals_its_members_alone_in_any_order(models, latents):
         np.testing.assert_allclose(
             together.response_history[:, i], alone.response_history[:, 0], rtol=0, atol=1e-9
         )
+
+
+def test_a_batch_of_units_equals_separate_runs(models, latents):
+    def loudest(named):
+        return tf.reduce_max(named["conv1"], axis=(1, 2, 3))
+
+    response = ["fc1:2", "logit", "fc1:0 - 0.5 * conv1", loudest, "fc1:2"]
+    direction = ["max", "min", "min", "max", "min"]
+    weights = np.linspace(0, 0.5, 5)
+    options = {"learning_rate": 0.02, "num_steps": 12, "snapshot_steps": [5]}
+    for keep in ("last", "best"):
+        together = maximize(
+            *models,
+            latents,
+            response=response,
+            direction=direction,
+            prior_weight=weights,
+            keep=keep,
+            **options,
+        )
+        for i in range(5):
+            alone = maximize(
+                *models,
+                latents[i : i + 1],
+                response=response[i],
+                direction=direction[i],
+                prior_weight=weights[i],
+                keep=keep,
+                **options,
+            )
+            for name in ("latents", "examples", "responses", "log_priors"):
+                for one, other in ((together, alone), (together.snapshots[5], alone.snapshots[5])):
+                    np.testing.assert_allclose(
+                        getattr(one, name)[i], getattr(other, name)[0], rtol=0, atol=1e-9
+                    )
+            for name in HISTORIES:
+                np.testing.assert_allclose(
+                    getattr(together, name)[:, i], getattr(alone, name)[:, 0], rtol=0, atol=1e-9
+                )
+
+
+def test_a_search_that_pauses_equals_one_that_does_not(models, latents):
+    engine = Maximizer(*models, ["fc1:2", "logit"])
+    arguments = 0.02, np.linspace(0, 0.5, 5), np.array([1, 0, 0, 1, 0])
+    whole = engine.run(latents, *arguments[:2], 9, [8], places=arguments[2])
+    state = engine.start(latents, *arguments)
+    first, state = engine.advance(state, 0, 4)
+    rows = np.array([4, 1, 2])  # Some leave.
+    kept = tf.nest.map_structure(lambda part: part[rows], state)
+    second, kept = engine.advance(kept, 4, 9)
+    np.testing.assert_allclose(first, whole.response_history[:4], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(second, whole.response_history[4:9, rows], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(kept.latents, whole.latents[rows], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(kept.last_seen, whole.snapshots[8].latents[rows], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +319,9 @@ def test_seeds_are_those_of_the_released_code():
         ({"num_steps": -1}, "num_steps"),
         ({"snapshot_steps": [9]}, "num_steps"),
         ({"direction": "up"}, "--direction: found 'up', expected one of max, min"),
+        ({"direction": ["max", "min"]}, "direction: found 2, expected one, or one per latent"),
+        ({"response": ["logit", "fc1:0"]}, "response: found 2 for 5 latents, expected one, or"),
+        ({"response": ["logit"]}, "response: found 1 for 5 latents"),
         ({"prior": "flat"}, "--prior"),
         ({"keep": "first"}, "--keep"),
         ({"response": "fc9"}, "no layer 'fc9'; it has 'conv1'"),

@@ -3,11 +3,18 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svdam.core.validation import InputError
-from svdam.explain.responses import Term, parse_response, response_function
+from svdam.explain.responses import (
+    Term,
+    expand_responses,
+    parse_response,
+    response_function,
+    response_table,
+)
 from svdam.models.classifier import build_svdnet
 
 
@@ -133,3 +140,54 @@ def test_names_that_do_not_exist_list_those_that_do(classifier):
         response_function(classifier, "fc3")
     with pytest.raises(InputError, match="fc2 has no unit 64; its units are 0 to 63"):
         response_function(classifier, "fc2:64")
+
+
+def test_lists_of_responses_expand_to_every_unit(classifier):
+    assert expand_responses(classifier, "fc2:*,logit") == [f"fc2:{i}" for i in range(64)] + [
+        "logit"
+    ]
+    assert expand_responses(classifier, " 'fc1':3 , conv1: *")[::32] == [
+        "'fc1':3",
+        "conv1: 31",
+        "conv1: 63",
+    ]
+    assert expand_responses(classifier, "logit - 2 * logit:*") == ["logit - 2 * logit:0"]
+    for text, message in (
+        ("", "is empty"),
+        (",", "cannot read"),
+        ("fc9:*", "no layer 'fc9'"),
+        ("fc2:*,fc2:3", "'fc2:3' is named twice"),
+        ("fc2*", "cannot read"),
+    ):
+        with pytest.raises(InputError, match=message):
+            expand_responses(classifier, text)
+
+
+def test_each_excerpt_has_a_response_of_its_own(classifier, excerpts):
+    responses = [
+        "fc2:17",
+        "conv3:5 - 2 * logit",
+        "fc1_pre",
+        lambda named: tf.reduce_max(named["fc2"], axis=1),
+        "0.5 * conv3 + fc2:3 - fc2:17",
+    ]
+    respond = response_table(classifier, responses)
+    places = np.array([4, 0, 3, 1, 2, 3, 0])
+    batch = np.concatenate([excerpts, excerpts[::-1], excerpts[:1]])
+    alone = [response_function(classifier, one)(batch) for one in responses]
+    expected = [alone[place][row] for row, place in enumerate(places)]
+    np.testing.assert_allclose(respond(batch, places), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="empty list"):
+        response_table(classifier, [])
+
+
+def test_channels_that_come_first_are_units_in_lists_too():
+    """NumPy on a layer of shape (batch, channel, time, mel)."""
+    excerpt = keras.Input((3, 6, 4))
+    edges = keras.layers.Cropping2D(1, data_format="channels_first", name="edges")(excerpt)
+    model = keras.Model(excerpt, keras.layers.Flatten()(edges))
+    excerpts = np.random.RandomState(3).normal(size=(3, 3, 6, 4)).astype(np.float32)
+    respond = response_table(model, expand_responses(model, "edges:*"))
+    found = respond(excerpts, np.array([2, 0, 1]))
+    expected = excerpts[:, :, 1:-1, 1:-1].mean(axis=(2, 3))[np.arange(3), [2, 0, 1]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
