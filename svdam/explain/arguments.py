@@ -47,7 +47,9 @@ def signs_per_latent(direction: str | Sequence[str], batch: int) -> np.ndarray:
     return np.array([1.0 if one == "max" else -1.0 for one in directions])
 
 
-def places_per_latent(places: Sequence[int] | None, num_responses: int, batch: int) -> np.ndarray:
+def places_per_latent(
+    places: Sequence[int] | np.ndarray | None, num_responses: int, batch: int
+) -> np.ndarray:
     """Which of several responses each latent drives.
 
     Args:

@@ -26,7 +26,7 @@ from svdam.explain.arguments import (
     validate_steps,
 )
 from svdam.explain.choices import KEEP, PRIORS
-from svdam.explain.optimizers import Adam, Optimizer
+from svdam.explain.optimizers import Adam, GradientAscent, Optimizer
 from svdam.explain.priors import log_prior
 from svdam.explain.replicas import Replicas
 from svdam.explain.responses import (
@@ -187,7 +187,7 @@ class Maximizer:
         num_steps: int,
         snapshot_steps: Sequence[int] = (),
         on_steps: OnSteps | None = None,
-        places: Sequence[int] | None = None,
+        places: Sequence[int] | np.ndarray | None = None,
         direction: str | Sequence[str] | None = None,
     ) -> Maximization:
         """Optimises one batch.
@@ -222,7 +222,7 @@ class Maximizer:
         latents: np.ndarray,
         learning_rate: float | np.ndarray,
         prior_weight: float | np.ndarray,
-        places: Sequence[int] | None = None,
+        places: Sequence[int] | np.ndarray | None = None,
         direction: str | Sequence[str] | None = None,
     ) -> SearchState:
         """The state before the first step, as arrays; see `run` for the arguments."""
@@ -259,7 +259,15 @@ class Maximizer:
         Returns:
             (stop - step, batch) responses before each of these steps, and the state after them as
             arrays: ``last_seen`` are the latents of the last row.
+
+        Raises:
+            InputError: If the optimizer is `GradientAscent`.
         """
+        if isinstance(self._optimizer, GradientAscent):
+            raise InputError(
+                "optimizer: the rate of GradientAscent depends on the length of the run, which "
+                "cannot be continued; expected Adam"
+            )
         batch = len(state.latents)
         rows, moved = self._walk(self._replicas.split(state), step, stop, stop, on_steps)
         joined = tf.nest.map_structure(
@@ -268,7 +276,10 @@ class Maximizer:
         return self._joined_history(rows, batch)[0], joined
 
     def evaluate(
-        self, latents: np.ndarray, batch_size: int = 64, places: Sequence[int] | None = None
+        self,
+        latents: np.ndarray,
+        batch_size: int = 64,
+        places: Sequence[int] | np.ndarray | None = None,
     ) -> Snapshot:
         """Examples, responses and log priors of latents as they are, without any step."""
         latents = self._validate_latents(latents)
