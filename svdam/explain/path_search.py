@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from svdam.core.validation import InputError, require_finite
 from svdam.evaluation.frechet import scalar_distances
-from svdam.evaluation.ranking import distance_interval
+from svdam.evaluation.ranking import Configuration, distance_interval
 from svdam.explain.arguments import per_latent
 from svdam.explain.maximization import Maximizer
 from svdam.explain.responses import Response
@@ -37,9 +37,7 @@ class PathResult:
     Attributes:
         response: The response that was driven.
         direction: ``max`` or ``min``.
-        learning_rate: Of Adam.
-        prior_weight: lambda of eq. 2 with the smallest distance.
-        num_steps: Number of steps with the smallest distance.
+        configuration: The one with the smallest distance.
         has_turned: Whether the distance rose again afterwards, for every prior weight. If not, more
             steps may be better.
         distance: Eq. 3 between ``responses`` and the extreme real responses.
@@ -55,9 +53,7 @@ class PathResult:
 
     response: Response
     direction: str
-    learning_rate: float
-    prior_weight: float
-    num_steps: int
+    configuration: Configuration
     has_turned: bool
     distance: float
     distance_low: float
@@ -130,7 +126,7 @@ class PathSearch:
             lowest=lowest,
         )
         for found in search.run():
-            print(found.response, found.direction, found.num_steps, found.distance)
+            print(found.response, found.direction, found.configuration, found.distance)
         ```
     """
 
@@ -292,9 +288,9 @@ class PathSearch:
             yield PathResult(
                 response=self._engine.responses[place],
                 direction=direction,
-                learning_rate=self._rate,
-                prior_weight=float(self._weights[weight]),
-                num_steps=int(self.steps[snapshot]),
+                configuration=Configuration(
+                    self._rate, float(self._weights[weight]), int(self.steps[snapshot])
+                ),
                 has_turned=number not in still,
                 distance=float(curves[weight, snapshot]),
                 distance_low=low,

@@ -99,10 +99,11 @@ def test_equals_the_snapshots_of_maximize_and_eq_3(engine, latents, runs, extrem
         ]
         np.testing.assert_allclose(found.distances, expected, rtol=1e-9, atol=1e-12)
         assert found.distance == np.min(found.distances)
-        same = runs[found.response, found.direction, found.prior_weight][found.num_steps]
+        best = found.configuration
+        same = runs[found.response, found.direction, best.prior_weight][best.num_steps]
         for name in ("latents", "examples", "responses"):
             np.testing.assert_allclose(getattr(found, name), getattr(same, name), rtol=0, atol=1e-9)
-        row = rank_configurations(found.responses[None], real).best
+        row = rank_configurations(found.responses[None], real, [best]).best
         assert (found.distance_low, found.distance_high) == (row.distance_low, row.distance_high)
     assert states[-1].latent_steps == 2 * 2 * 2 * 4 * (max(STEPS) + 1)
 
@@ -118,7 +119,7 @@ def test_stopping_early_finds_what_the_full_search_finds(engine, latents, extrem
     ]
     assert states[early].latent_steps < 0.7 * states[full].latent_steps
     for one, other in zip(*both, strict=True):
-        assert (one.num_steps, one.prior_weight) == (other.num_steps, other.prior_weight)
+        assert one.configuration == other.configuration
         assert not one.has_turned and other.has_turned
         np.testing.assert_allclose(one.distance, other.distance, rtol=1e-9)
         np.testing.assert_allclose(one.latents, other.latents, rtol=0, atol=1e-9)
@@ -158,7 +159,7 @@ def test_a_known_optimum():
         steps=range(1, 40),
     )
     up, down = search.run()
-    assert (up.num_steps, down.num_steps) == (12, 6)
+    assert (up.configuration.num_steps, down.configuration.num_steps) == (12, 6)
     assert up.distance < 1e-10 and up.steps[-1] == 15
     assert np.isnan(down.distances[0, 9:]).all()
     np.testing.assert_allclose(up.examples[:, 0, 0, 0], [1.7, 1.45, 1.95], atol=1e-5)
