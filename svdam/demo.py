@@ -25,7 +25,7 @@ _BEST = "runs/demo/selection/best.cfg"
 class DemoSettings(Settings):
     """Settings of the demo."""
 
-    restart: bool = setting(False, "Make all runs anew, not only those that are not finished.")
+    restart: bool = setting(False, "Repeat all runs from the beginning instead of resuming.")
 
 
 define_flags(DemoSettings)

@@ -57,20 +57,22 @@ class MusicnnSettings(Settings):
 
     model: str = setting(
         "MTT_musicnn",
-        "Network: trained on MagnaTagATune (MTT) or the Million Song Dataset (MSD), with "
+        "Network, trained on MagnaTagATune (MTT) or the Million Song Dataset (MSD), with "
         "musically motivated (musicnn) or small square filters (vgg).",
         choices=MODELS,
     )
     input: str | None = setting(
         None,
-        "Folder that holds MTT_musicnn/ and others. By default that of the package musicnn.",
+        "Folder that contains MTT_musicnn/ etc. The default is that of the package musicnn.",
         path=True,
     )
     output: str | None = setting(
-        None, "Model to write: NAME.keras; its card is NAME.json.", path=True
+        None, "Model to write, NAME.keras; its model card is NAME.json.", path=True
     )
-    overwrite: bool = setting(False, "Replaces files that exist.")
-    seed: int = setting(0, "Seed of the random excerpts that the model is verified on.", minimum=0)
+    overwrite: bool = setting(False, "Replace existing files.")
+    seed: int = setting(
+        0, "Seed of the random excerpts with which the model is verified.", minimum=0
+    )
 
     def validate(self) -> None:
         """Refuses other files than Keras models."""

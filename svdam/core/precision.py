@@ -24,12 +24,12 @@ _LIMITS_WITH_BFLOAT16 = r"|ALL|DEFAULT|AVX512_CORE_(BF16|FP16|AMX.*)|AVX10_.*"
 
 
 def precision_setting() -> Any:
-    """The setting of all stages that compute with networks at length."""
+    """Setting of all stages with long computations: floating-point precision."""
     return setting(
         "auto",
         "Floating-point precision of the networks: mixed_bfloat16 computes in bfloat16 and keeps "
-        "weights in float32. auto: mixed_bfloat16 where the GPU or the processor has instructions "
-        "for it, else float32; a run that is resumed keeps its precision.",
+        "weights in float32; auto uses mixed_bfloat16 if the GPU or CPU has instructions for it, "
+        "and float32 otherwise. A run that is resumed keeps its precision.",
         choices=PRECISIONS,
     )
 

@@ -4,7 +4,7 @@ A library declares its settings once, with help text, unit and bounds::
 
     @dataclasses.dataclass(frozen=True)
     class TrainingSettings(Settings):
-        batch_size: int = setting(16, "Clips of a batch.", minimum=1)
+        batch_size: int = setting(16, "Number of clips per batch.", minimum=1)
 
 A command turns them into absl flags with `define_flags` and reads them back with
 `settings_from_flags`; a Python user builds the dataclass directly. Both get the same checks.
@@ -28,33 +28,33 @@ OUTPUT_KINDS = ("auto", "logits", "multilabel_logits", "probabilities")
 
 
 def unsafe_model_setting() -> Any:
-    """The setting of all commands that load models: consent to run what a model file holds."""
+    """Setting of all commands that load models: consent to run code from a model file."""
     return setting(
         False,
-        "Load models with Lambda layers or other code, too. DANGER: such a file can do on this "
-        "machine whatever you can, as soon as it is loaded; use it for files that you made.",
+        "Also load models with Lambda layers or other code. DANGER: as soon as it is loaded, such "
+        "a file can do anything on this machine that you can; only load files that you made.",
         identity=False,
         written=False,
     )
 
 
 def import_module_setting() -> Any:
-    """The setting of all commands that load models: where layers of the user's own come from."""
+    """Setting of all commands that load models: the module with custom layers."""
     return setting(
         None,
-        "Python module to import before models are loaded, for example mylayers: it registers "
-        "layers of your own with keras.saving.register_keras_serializable. The current directory "
-        "is searched, too.",
+        "Python module to import before models are loaded, e.g. mylayers, which registers your "
+        "own layers with keras.saving.register_keras_serializable. The module may be in the "
+        "current directory.",
     )
 
 
 def output_setting() -> Any:
-    """The setting of all commands that show probabilities: what the classifier's output is."""
+    """Setting of all commands that show probabilities: the kind of output of the classifier."""
     return setting(
         "auto",
-        "What the classifier's output is: logits (of a sigmoid, or with several outputs of a "
-        "softmax), multilabel_logits (each of a sigmoid of its own) or probabilities. auto: read "
-        "it off the classifier's last layers.",
+        "Kind of output of the classifier: logits (of a sigmoid or, for several outputs, of a "
+        "softmax), multilabel_logits (of one sigmoid each), probabilities, or auto to infer it "
+        "from the last layers of the classifier.",
         choices=OUTPUT_KINDS,
     )
 

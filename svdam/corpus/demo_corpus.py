@@ -56,9 +56,9 @@ _TITLES = (
 class CorpusSettings(Settings):
     """What the corpus is made of."""
 
-    num_songs: int = setting(60, "Songs in the corpus.", minimum=3, maximum=100_000)
+    num_songs: int = setting(60, "Number of songs.", minimum=3, maximum=100_000)
     song_secs: float = setting(20.0, "Length of a song, in seconds.", minimum=3.0, maximum=3600.0)
-    seed: int = setting(0, "Seed of everything random.", minimum=0, maximum=2**32 - 1)
+    seed: int = setting(0, "Random seed of the corpus.", minimum=0, maximum=2**32 - 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,29 +47,36 @@ _PART_EXCERPTS = 256  # At least; parts end with a song.
 class ResponseSettings(Settings):
     """Settings of collect_responses (Section 3.4)."""
 
-    output: str = setting("runs/responses", "Run folder.", path=True, identity=False)
-    records: str = setting("builtin", "Records folder of prepare_data, or builtin.", path=True)
+    output: str = setting("runs/responses", "Run folder to write.", path=True, identity=False)
+    records: str = setting(
+        "builtin", "Records: a run folder of prepare_data, or builtin.", path=True
+    )
     split: str = setting("train", "Split whose songs are measured.")
     classifier: str = setting(
         "checkpoints/demo_svdnet.keras",
-        "A .keras file, or a run folder of train_classifier.",
+        "Classifier: a .keras file or a run folder of train_classifier.",
         path=True,
     )
-    response: str = setting("logit", "What to measure: logit, fc2:17, conv3, logit - 0.5 * conv1.")
+    response: str = setting(
+        "logit", "Response to measure, e.g. logit, fc2:17, conv3 or logit - 0.5 * conv1."
+    )
     output_is: str = output_setting()
     excerpt_spacing: int = setting(
-        RESPONSE_SPACING, "Frames from one excerpt's start to the next.", minimum=1
+        RESPONSE_SPACING, "Number of frames from the start of one excerpt to the next.", minimum=1
     )
-    top_n: int = setting(EXAMPLES_PER_SET, "Highest and lowest responses to keep.", minimum=2)
-    batch_size: int = setting(64, "Excerpts of a batch.", minimum=1, identity=False)
+    top_n: int = setting(
+        EXAMPLES_PER_SET, "Number of highest and of lowest responses to keep.", minimum=2
+    )
+    batch_size: int = setting(64, "Number of excerpts per batch.", minimum=1, identity=False)
     beam_runner: str | None = setting(
         None,
-        "Apache Beam runner whose workers measure parts of the records, as DirectRunner; by "
-        "default this process does, which on one machine is the fastest.",
+        "Apache Beam runner that measures parts of the records in its workers, e.g. "
+        "DirectRunner. By default, this process measures everything, which is fastest on one "
+        "machine.",
         identity=False,
     )
     beam_options: tuple[str, ...] = setting(
-        (), "Options of the Beam runner, as --name=value.", identity=False
+        (), "Options of the Beam runner, in the form --name=value.", identity=False
     )
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()

@@ -41,57 +41,65 @@ class EvaluationSettings(Settings):
     output: str = setting("runs/evaluation", "Run folder to write.", path=True, identity=False)
     classifier: str = setting(
         "runs/classifier",
-        "Classifier: a .keras file, or a run folder of train_classifier.",
+        "Classifier: a .keras file or a run folder of train_classifier.",
         path=True,
     )
     output_is: str = output_setting()
     records: str = setting(
         "builtin",
-        "Labelled songs: a folder of prepare_data, or 'builtin' for the built-in corpus.",
+        "Records with labels: a run folder of prepare_data, or builtin.",
         path=True,
     )
     predictions: tuple[str, ...] = setting(
         (),
-        "Prediction files (.npz) to score instead of a classifier; several are averaged.",
+        "Prediction files (.npz) to evaluate instead of a classifier; several files are averaged.",
         path=True,
     )
     labels: str | None = setting(
         None,
-        "Labels for --predictions: a data set's folder (filelists/ and labels/), a folder of .lab "
-        "files, or an .npz file with one array of 0 and 1 a song. By default those of --records.",
+        "Labels for --predictions: the folder of a data set (with filelists/ and labels/), a "
+        "folder of .lab files, or an .npz file with one array of zeros and ones per song. The "
+        "default is the labels of --records.",
         path=True,
     )
     labels_per_second: float = setting(
-        FRONT_END.frames_per_second, "Entries a second of the arrays in --labels=*.npz.", above=0
+        FRONT_END.frames_per_second,
+        "Number of entries per second of the arrays in --labels=*.npz.",
+        above=0,
     )
-    split: str = setting("test", "Songs to score.", choices=("train", "valid", "test"))
+    split: str = setting("test", "Split to evaluate.", choices=("train", "valid", "test"))
     threshold: float | None = setting(
         None,
-        "Probability above which a frame counts as singing. By default the one with the best "
-        "accuracy on the songs of the split 'valid'.",
+        "Probability above which a frame counts as singing. The default is the threshold with "
+        "the best accuracy on the songs of the split 'valid'.",
         minimum=0,
         maximum=1,
     )
     median_frames: int = setting(
-        MEDIAN_FILTER_FRAMES, "Length of the median filter, in frames; 0 for none.", minimum=0
+        MEDIAN_FILTER_FRAMES, "Length of the median filter in frames; 0 for none.", minimum=0
     )
     pitch_shifts: tuple[float, ...] = setting(
         (0.0,),
-        "Test-time pitch shifts in percent; predictions of all are averaged. Others than 0 need "
-        "--audio.",
+        "Pitch shifts at test time, in percent; the predictions are averaged. Values other "
+        "than 0 require --audio.",
         minimum=-90,
         maximum=900,
     )
     audio: str | None = setting(
-        None, "Folder of the data set that --records were made from, for --pitch_shifts.", path=True
+        None,
+        "Folder of the data set from which --records were made, for --pitch_shifts.",
+        path=True,
     )
     excerpt_by_excerpt: bool = setting(
         False,
-        "Applies the classifier to one excerpt a frame: the same result, some 30 times slower.",
+        "Apply the classifier to one excerpt per frame: the same result, about 30 times slower.",
         identity=False,
     )
     num_charts: int = setting(
-        20, "Songs that get a chart: spectrogram, prediction, truth.", minimum=0, identity=False
+        20,
+        "Number of songs to plot: spectrogram, prediction and ground truth.",
+        minimum=0,
+        identity=False,
     )
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()

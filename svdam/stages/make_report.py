@@ -66,8 +66,8 @@ class ReportSettings(Settings):
     concept: str = setting("singing voice", "What the explained neuron stands for, in words.")
     sounds: str = setting(
         "all",
-        "Which examples get a sound (75 KB and a fraction of a second each): all of the grid, or "
-        "only those before optimization and of the best configuration (best).",
+        "Examples to convert to audio (75 KB and a fraction of a second each): the whole grid "
+        "(all), or only those before optimization and of the best configuration (best).",
         choices=SOUND_CHOICES,
     )
     inversion: str = setting(

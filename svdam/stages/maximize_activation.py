@@ -40,70 +40,78 @@ NO_GENERATOR = "none"
 class SearchSettings(Settings):
     """Settings of maximize_activation: one configuration, or a grid of them (Section 3.4)."""
 
-    output: str = setting("runs/grid", "Run folder.", path=True, identity=False)
+    output: str = setting("runs/grid", "Run folder to write.", path=True, identity=False)
     classifier: str = setting(
         "checkpoints/demo_svdnet.keras",
-        "A .keras file, or a run folder of train_classifier.",
+        "Classifier: a .keras file or a run folder of train_classifier.",
         path=True,
     )
     generator: str = setting(
         "checkpoints/demo_generator.keras",
-        "A .keras file, or a run folder of train_gan. none: search the excerpt itself, without a "
-        "prior (eq. 1).",
+        "Generator: a .keras file, a run folder of train_gan, or none to optimize the excerpt "
+        "itself, without a prior (eq. 1).",
         path=True,
     )
     response: str = setting(
-        "logit", "What to drive: logit, fc2:17, conv3, logit - 0.5 * conv1; names of layers."
+        "logit",
+        "Response to maximize or minimize, by names of layers, e.g. logit, fc2:17, conv3 or "
+        "logit - 0.5 * conv1.",
     )
     output_is: str = output_setting()
-    direction: str = setting("max", "Drive the response up or down.", choices=DIRECTIONS)
+    direction: str = setting(
+        "max", "Whether to maximize (max) or minimize (min) the response.", choices=DIRECTIONS
+    )
     optimizer: str = setting(
         "adam",
-        "adam, as in the paper; gradient_ascent: plain, with a rate that falls linearly to 0.",
+        "Optimizer: adam, as in the paper, or gradient_ascent, with a learning rate that "
+        "decreases linearly to 0.",
         choices=OPTIMIZERS,
     )
     learning_rates: tuple[float, ...] = setting(
-        (0.1, 0.01, 0.001), "Learning rates; of gradient_ascent the first step's.", above=0
+        (0.1, 0.01, 0.001), "Learning rates; for gradient_ascent, those of the first step.", above=0
     )
     beta_1: float = setting(
-        BETA_1, "Of Adam; the released code uses 0.9.", minimum=0, maximum=0.9999
+        BETA_1, "Adam's beta 1; the released code uses 0.9.", minimum=0, maximum=0.9999
     )
     weight_decay: float = setting(
         0.0,
-        "Of gradient_ascent: share of the latent taken off after each step, in place of a prior; "
-        "the released code's 0.99 is 0.01.",
+        "Weight decay of gradient_ascent: share of the latent that is subtracted after each "
+        "step, instead of a prior; 0.01 corresponds to 0.99 in the released code.",
         minimum=0,
         maximum=0.9999,
     )
     prior_weights: tuple[float, ...] = setting(
-        (0.1, 0.01, 0.001), "Weights lambda of the prior.", minimum=0
+        (0.1, 0.01, 0.001), "Prior weights lambda.", minimum=0
     )
-    num_steps: tuple[int, ...] = setting((100, 500, 1000), "Steps of the optimizer.", minimum=1)
+    num_steps: tuple[int, ...] = setting(
+        (100, 500, 1000), "Numbers of optimization steps.", minimum=1
+    )
     seeds: str | None = setting(
         None,
-        "Seeds of the starting latents, as 0-49 or 3,5,8-11; with --latents the rows to take. "
-        "Default: 0-49, or all rows.",
+        "Seeds of the starting latents, e.g. 0-49 or 3,5,8-11; with --latents, the rows to "
+        "use. The default is 0-49, or all rows.",
     )
     latents: str | None = setting(
         None,
-        "Starting latents: a .npy file (N, latent size), or results.h5 (or the run folder) of an "
-        "earlier run with one configuration, whose final latents are taken. Default: from --seeds.",
+        "Starting latents: a .npy file of shape (N, latent size), or results.h5 (or the run "
+        "folder) of an earlier run with a single configuration, whose final latents are used. "
+        "By default, latents are drawn from --seeds.",
         path=True,
     )
     prior: str = setting("paper", "Prior of the latents.", choices=PRIORS)
     keep: str = setting(
-        "last", "Keep what the last step reached, or the best response seen.", choices=KEEP
+        "last", "Whether to keep the last step or the one with the best response.", choices=KEEP
     )
     precision: str = precision_setting()
     max_memory: float = setting(
         4.0,
-        "Memory to stay under, in GiB: decides how many latents are optimised at once.",
+        "Memory limit in GiB, which determines how many latents are optimized at once.",
         above=0,
     )
     strategy: str = setting(
         "one_device",
-        "Split the latents: mirrored over the GPUs of this machine, multi_worker over the "
-        "processes of TF_CONFIG.",
+        "Devices to split the latents over: one_device, mirrored for the GPUs of this "
+        "machine, or multi_worker for the processes in TF_CONFIG.",
         choices=STRATEGIES,
     )
     import_module: str | None = import_module_setting()

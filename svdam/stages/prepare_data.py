@@ -53,29 +53,33 @@ class PrepareSettings(Settings):
     output: str = setting("runs/data", "Run folder to write.", path=True, identity=False)
     dataset: str = setting("builtin", "Kind of data set.", choices=DATASETS)
     data_dir: str | None = setting(
-        None, "Folder or URL of the data set. Not for builtin.", path=True, identity=False
+        None, "Folder or URL of the data set (not for builtin).", path=True, identity=False
     )
     storage: str | None = setting(
         None,
-        "Folder or URL (s3://bucket/folder) for the shards; the run folder by default.",
+        "Folder or URL (s3://bucket/folder) for the shards. The default is the run folder.",
         path=True,
     )
-    dtype: str = setting("float32", "Number type of the stored log-mel.", choices=tuple(DTYPES))
-    shard_megabytes: float = setting(256.0, "Largest shard in MB, but for a song.", above=0)
-    strict: bool = setting(False, "Whether a song that cannot be used is an error.", identity=False)
+    dtype: str = setting(
+        "float32", "Number type of the stored log-mel spectrograms.", choices=tuple(DTYPES)
+    )
+    shard_megabytes: float = setting(
+        256.0, "Maximum size of a shard in MB, which a single song may exceed.", above=0
+    )
+    strict: bool = setting(False, "Stop with an error if a song cannot be used.", identity=False)
     num_songs: int = setting(60, "builtin: number of songs to render.", minimum=3)
-    song_secs: float = setting(20.0, "builtin: length of a song in seconds.", minimum=3)
-    corpus_seed: int = setting(0, "builtin: seed of the rendered songs.", minimum=0)
-    fma_genre: str = setting("Pop", "fma: top genre, or 'all'.")
-    fma_subset: str = setting("full", "fma: subset, whose audio folder is read.", choices=SUBSETS)
+    song_secs: float = setting(20.0, "builtin: length of each song in seconds.", minimum=3)
+    corpus_seed: int = setting(0, "builtin: random seed of the rendered songs.", minimum=0)
+    fma_genre: str = setting("Pop", "fma: top-level genre, or 'all'.")
+    fma_subset: str = setting("full", "fma: subset whose audio folder is read.", choices=SUBSETS)
     fma_splits: tuple[str, ...] = setting(
-        tuple(FMA_SPLITS), "fma: FMA's own splits to take.", choices=tuple(FMA_SPLITS)
+        tuple(FMA_SPLITS), "fma: splits of FMA to use.", choices=tuple(FMA_SPLITS)
     )
     fma_all_train: bool = setting(
-        False, "fma: put all tracks into the split 'train', for a GAN that uses them all."
+        False, "fma: put all tracks into the split 'train', e.g. to train a GAN on all of them."
     )
     split_by: str = setting(
-        "auto", "folder, stems: how songs are assigned to splits.", choices=SPLIT_METHODS
+        "auto", "folder, stems: method that assigns songs to splits.", choices=SPLIT_METHODS
     )
     split_lists: str | None = setting(
         None, "folder, stems: folder with the lists train, valid, test.", path=True, identity=False
@@ -84,15 +88,17 @@ class PrepareSettings(Settings):
         (0.8, 0.1, 0.1), "folder, stems: shares of train, valid and test.", minimum=0
     )
     split_seed: int = setting(0, "folder, stems: seed of the assignment by ratios.")
-    positive_stem: str = setting("voice", "stems: name of the stem that is sung.")
+    positive_stem: str = setting("voice", "stems: name of the stem with the singing voice.")
     backing_stem: tuple[str, ...] = setting(
-        ("backing",), "stems: names of the stems that add up to the backing."
+        ("backing",), "stems: names of the stems whose sum is the backing."
     )
     remix: int = setting(
-        0, "stems: further mixes of each voice, with other backings of its split.", minimum=0
+        0,
+        "stems: number of additional mixes of each voice with other backings of its split.",
+        minimum=0,
     )
     level_db: tuple[float, ...] = setting(
-        (-6.0, 9.0), "stems: lowest and highest level of the voice over the backing, in dB."
+        (-6.0, 9.0), "stems: lowest and highest level of the voice relative to the backing, in dB."
     )
     loudness_db: tuple[float, ...] = setting(
         (-26.0, -12.0), "stems: lowest and highest RMS of a song, in dB relative to full scale."
@@ -100,23 +106,24 @@ class PrepareSettings(Settings):
     mix_seed: int = setting(0, "stems: seed of levels, loudnesses and backings.")
     num_workers: int = setting(
         0,
-        "Decoding processes (of each Beam worker); 0: one a processor.",
+        "Number of decoding processes (per Beam worker); 0 for one per CPU core.",
         minimum=0,
         identity=False,
     )
     song_timeout: float = setting(
         8.0,
-        "Seconds a song may take, beside 4 s for each megabyte of its file.",
+        "Time limit per song in seconds, in addition to 4 s per megabyte of its file.",
         above=0,
         identity=False,
     )
     beam_runner: str | None = setting(
         None,
-        "Apache Beam runner whose workers prepare the songs; by default this machine does.",
+        "Apache Beam runner that prepares the songs in its workers. By default, this machine "
+        "prepares them.",
         identity=False,
     )
     beam_options: tuple[str, ...] = setting(
-        (), "Options of the Beam runner, as --name=value.", identity=False
+        (), "Options of the Beam runner, in the form --name=value.", identity=False
     )
 
     def validate(self) -> None:

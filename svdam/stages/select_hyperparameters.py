@@ -59,38 +59,42 @@ _METRICS = {
 class SelectionSettings(Settings):
     """Settings of select_hyperparameters."""
 
-    grid: str = setting("runs/grid", "Run folder of maximize_activation over a grid.", path=True)
+    grid: str = setting("runs/grid", "Run folder of maximize_activation with a grid.", path=True)
     responses: str = setting("runs/responses", "Run folder of collect_responses.", path=True)
     output: str = setting("runs/selection", "Run folder to write.", path=True, identity=False)
     num_real: int = setting(
         0,
-        "How many of the highest (lowest) real responses to compare with; 0: as many as a "
-        "configuration has examples, as the paper.",
+        "Number of highest (or lowest) real responses to compare with; 0 for as many as a "
+        "configuration has examples, as in the paper.",
         minimum=0,
     )
-    num_resamples: int = setting(2000, "Bootstrap resamples.", minimum=100, maximum=100_000)
-    confidence: float = setting(0.95, "Of the bootstrap intervals.", minimum=0.5, maximum=0.999)
-    seed: int = setting(0, "Of the bootstrap.", minimum=0)
+    num_resamples: int = setting(
+        2000, "Number of bootstrap resamples.", minimum=100, maximum=100_000
+    )
+    confidence: float = setting(
+        0.95, "Confidence level of the bootstrap intervals.", minimum=0.5, maximum=0.999
+    )
+    seed: int = setting(0, "Random seed of the bootstrap.", minimum=0)
     drop_unusable: bool = setting(
         False,
-        "Leave out configurations whose responses are constant or not finite, with a warning, "
-        "instead of refusing them.",
+        "Leave out configurations whose responses are constant or not finite, with a warning "
+        "instead of an error.",
     )
     distance_layer: str | None = setting(
         None,
-        "Layer of the classifier, as fc2: compares the activations of all its units (eq. 3 in its "
-        "multivariate form) instead of the scalar response. Left out by default.",
+        "Layer of the classifier, e.g. fc2, whose activations are compared (multivariate form "
+        "of eq. 3) instead of the scalar response. By default, the response is compared.",
     )
     critic: str | None = setting(
         None,
-        "A critic's .keras file or a run folder of train_gan: adds the critic's score of the "
-        "examples to compare the ranking with. Left out by default.",
+        "Critic: a .keras file or a run folder of train_gan. Adds the critic's scores of the "
+        "examples, for comparison with the ranking. By default, there is none.",
         path=True,
     )
     nearest_layer: str | None = setting(
         None,
-        "Layer of the classifier, as fc2: adds the distance of the examples to the nearest real "
-        "excerpt in its activations. Left out by default.",
+        "Layer of the classifier, e.g. fc2. Adds the distance of the examples to the nearest "
+        "real excerpt in its activations. By default, there is none.",
     )
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()

@@ -32,12 +32,12 @@ class ConversionSettings(Settings):
 
     input: str | None = setting(
         None,
-        "Network to convert: an .npz of Lasagne, or with --to_lasagne a .keras file.",
+        "Network to convert: an .npz file of Lasagne or, with --to_lasagne, a .keras file.",
         path=True,
     )
     tf1_checkpoint: str | None = setting(
         None,
-        "TensorFlow 1 checkpoint to convert instead of --input: its path without suffix.",
+        "TensorFlow 1 checkpoint to convert instead of --input, as a path without suffix.",
         path=True,
     )
     meanstd: str | None = setting(
@@ -47,17 +47,19 @@ class ConversionSettings(Settings):
         path=True,
     )
     standardised_input: bool = setting(
-        False, "Converts without --meanstd; the model then takes standardised features."
+        False, "Convert without --meanstd; the model then takes standardised features."
     )
     output: str | None = setting(
-        None, "File to write: .keras, or with --to_lasagne .npz.", path=True
+        None, "File to write: .keras or, with --to_lasagne, .npz.", path=True
     )
-    to_lasagne: bool = setting(False, "Converts a Keras SVDNet to an .npz for the original code.")
+    to_lasagne: bool = setting(
+        False, "Convert a Keras SVDNet to an .npz file for the original code."
+    )
     verify: bool = setting(
-        False, "Compares the model with the built-in NumPy reference on random input."
+        False, "Compare the model with the built-in NumPy reference on random input."
     )
-    overwrite: bool = setting(False, "Replaces files that exist.")
-    seed: int = setting(0, "Of the random input of --verify.", minimum=0)
+    overwrite: bool = setting(False, "Replace existing files.")
+    seed: int = setting(0, "Seed of the random input of --verify.", minimum=0)
 
     def validate(self) -> None:
         """Refuses combinations that contradict each other."""

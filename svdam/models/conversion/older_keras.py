@@ -44,11 +44,12 @@ class ImportSettings(Settings):
 
     input: str | None = setting(
         None,
-        "Model of an older Keras: an .h5, .hdf5 or .keras file, or the folder of a SavedModel.",
+        "Model of an older version of Keras: an .h5, .hdf5 or .keras file, or the folder of a "
+        "SavedModel.",
         path=True,
     )
-    output: str | None = setting(None, "File to write: .keras.", path=True)
-    overwrite: bool = setting(False, "Replaces a file that exists.")
+    output: str | None = setting(None, "The .keras file to write.", path=True)
+    overwrite: bool = setting(False, "Replace an existing file.")
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
