@@ -33,6 +33,7 @@ python -m svdam.maximize_activation --seeds=0-1 --learning_rates=0.01 --prior_we
 """
 
 SMALLER = {
+    "docs/own_neuron.md": {"geometric_steps(100)": "geometric_steps(5)"},
     "docs/tutorial.md": {
         "NUM_SONGS, SONG_SECS, PASSAGE_SECS, RATE = 45, 20.0, 4.0, 22050": (
             "NUM_SONGS, SONG_SECS, PASSAGE_SECS, RATE = 5, 6.0, 2.0, 22050"
