@@ -42,7 +42,7 @@ SMALLER = {
         "--top_n=12": "--top_n=2",
         "--learning_rates=0.1,0.01,0.001 --prior_weights=0.1,0.01 --num_steps=10,50,100 "
         "--seeds=0-11": "--learning_rates=0.1,0.01 --prior_weights=0.1 --num_steps=1,2 --seeds=0-1",
-    }
+    },
 }
 """What is made smaller for the test, by page."""
 
