@@ -11,6 +11,7 @@ from svdam.explain.maximization import Maximizer, maximize
 from svdam.explain.optimizers import GradientAscent
 from svdam.explain.path_search import PathSearch, geometric_steps
 from svdam.explain.starts import latents_from_seeds
+from svdam.stages.collect_responses import ResponseSettings, collect_responses
 from tests.explain.small_models import (
     LATENT_SIZE,
     double_precision,
@@ -177,6 +178,38 @@ def test_chunks_and_progress(engine, latents, extremes):
         results, PathSearch(engine, latents, **extremes, **options).run(), strict=True
     ):
         np.testing.assert_allclose(one.distances, other.distances, rtol=1e-9)
+
+
+def test_real_responses_of_songs(records_folder, tmp_path):
+    """Through the file that collect_responses writes."""
+    classifier = small_classifier((115, 80, 1))
+    classifier.save(tmp_path / "classifier.keras")
+    real = collect_responses(
+        ResponseSettings(
+            output=str(tmp_path / "responses"),
+            records=str(records_folder),
+            classifier=str(tmp_path / "classifier.keras"),
+            response="fc1:1",
+            top_n=3,
+        )
+    )
+    starts = latents_from_seeds(range(3), LATENT_SIZE)
+    engine = Maximizer(small_generator((115, 80, 1)), classifier, real.response)
+    search = PathSearch(
+        engine,
+        starts,
+        highest=real.highest.responses,
+        lowest=real.lowest.responses,
+        steps=geometric_steps(10),
+    )
+    for found, top in zip(search.run(), (real.highest, real.lowest), strict=True):
+        apart = frechet_distance_of_samples(top.responses, found.responses)
+        np.testing.assert_allclose(found.distance, apart, rtol=1e-6)
+        fc1 = keras.Model(classifier.inputs, classifier.get_layer("fc1").output)
+        np.testing.assert_allclose(found.responses, fc1(found.examples)[:, 1], rtol=1e-4)
+        sign = 1 if found.direction == "max" else -1
+        begin = engine.evaluate(starts).responses
+        assert (sign * (found.responses - begin) > 0).all()
 
 
 def test_geometric_steps():
