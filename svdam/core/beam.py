@@ -69,11 +69,14 @@ def run_stage(
         finally:
             stage.close()
         return
+    elements = list(elements)
+    if not elements:
+        return
     failures: list[BaseException] = []
 
     def run() -> None:
         try:
-            _run_pipeline(list(elements), stage, runner, options)
+            _run_pipeline(elements, stage, runner, options)
         except BaseException as error:  # Handed on to the waiting thread.
             failures.append(error)
 

@@ -95,6 +95,8 @@ def open_spectra(
         root = audio or _data_set_folder(records)
         _require_room(cache, missing, records.front_end)
         print(f"computing spectra of {len(missing)} songs, once, in {cache}", file=sys.stderr)
+        # Mixes with the same backing follow each other: it is decoded once.
+        missing.sort(key=lambda song: song.mix.others if song.mix else ())
         for song in progress(missing, description="spectra", unit="song"):
             _write_coefficients(files[song.id], records, song, root)
     return SpectrumRecords(records, split, files)

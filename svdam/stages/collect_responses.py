@@ -11,13 +11,13 @@ TensorFlow is loaded when the first part is measured: wrong settings are refused
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from svdam.core.beam import Stage, run_stage
+from svdam.core.beam import Advance, Stage, ignore, run_stage
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.files import checksum
 from svdam.core.npz import read_kept, read_npz, write_npz
@@ -232,10 +232,8 @@ class PartWorker(Stage):
         """File that keeps a measured part."""
         return self._folder / f"{part.number:05d}.npz"
 
-    def process(
-        self, part: Part, on_excerpts: Callable[[int], object] = lambda count: None
-    ) -> None:
-        """Measures a part and keeps it; ``on_excerpts`` gets the number of each batch."""
+    def process(self, part: Part, advance: Advance = ignore) -> None:
+        """Measures a part and keeps it; ``advance`` gets the number of excerpts in each batch."""
         from svdam.data.excerpts import spaced_excerpts
 
         settings = self._settings
@@ -256,7 +254,7 @@ class PartWorker(Stage):
             _require_finite(found["responses"], song, first_frame, songs)
             for name, values in found.items():
                 columns.setdefault(name, []).append(values)
-            on_excerpts(len(batch))
+            advance(len(batch))
         write_npz(self.path(part), {name: np.concatenate(c) for name, c in columns.items()})
 
     def is_kept(self, part: Part) -> bool:
@@ -324,17 +322,23 @@ def _measure_parts(
     def done() -> int:
         return sum(part.num_excerpts for part in parts if worker.path(part).exists())
 
+    def while_present(parts: list[Part]) -> Iterator[Part]:
+        for part in parts:
+            run.require_present()
+            yield part
+
     todo = [part for part in parts if not worker.is_kept(part)]
     total, before = sum(part.num_excerpts for part in parts), done()
     bar = progress(total=total, initial=before, description="real responses", unit="excerpt")
     with bar:
-        if settings.beam_runner is None:
-            for part in todo:
-                run.require_present()
-                worker.process(part, bar.update)
-        elif todo:
-            options = settings.beam_runner, settings.beam_options
-            run_stage(todo, worker, *options, watch=lambda: bar.update(done() - bar.n))
+        run_stage(
+            while_present(todo),
+            worker,
+            settings.beam_runner,
+            settings.beam_options,
+            advance=bar.update,
+            watch=lambda: bar.update(done() - bar.n),
+        )
 
 
 def _top_excerpts(
