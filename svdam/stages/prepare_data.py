@@ -264,23 +264,11 @@ def list_songs(settings: PrepareSettings) -> SourceListing:
             settings.fma_splits,
             settings.fma_all_train,
         )
+    splits = settings.split_by, settings.split_lists, settings.split_ratios, settings.split_seed
     if settings.dataset == "folder":
-        return list_folder(
-            settings.data_dir,
-            settings.split_by,
-            settings.split_lists,
-            settings.split_ratios,
-            settings.split_seed,
-        )
+        return list_folder(settings.data_dir, *splits)
     if settings.dataset == "stems":
-        return list_stems(
-            settings.data_dir,
-            settings.mixing,
-            settings.split_by,
-            settings.split_lists,
-            settings.split_ratios,
-            settings.split_seed,
-        )
+        return list_stems(settings.data_dir, settings.mixing, *splits)
     from svdam.corpus.cache import rendered_corpus
 
     return list_jamendo(str(rendered_corpus(settings.corpus)))
