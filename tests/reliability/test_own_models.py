@@ -397,6 +397,7 @@ class Commands:
             "maximize_activation",
             f"--generator={self.folder / 'generator.keras'}",
             f"--response={self.case.response}",
+            "--precision=float32",  # Probabilities are compared with responses to 0.2 %.
             *("--learning_rates=0.1", "--prior_weights=0.01", "--num_steps=2", "--seeds=0-1"),
         )
 
