@@ -99,7 +99,7 @@ def _run(stage: Stage, restart: bool) -> None:
     if restart:
         _remove(output)
     elif (output / "complete.json").exists():
-        print(f"done before: {output} (--restart makes it anew)", flush=True)
+        print(f"already complete: {output} (--restart repeats it)", flush=True)
         return
     started = time.monotonic()
     status = subprocess.run([sys.executable, *stage.arguments()], check=False).returncode

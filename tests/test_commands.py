@@ -62,7 +62,7 @@ def test_help_explains_every_flag(run, command, stage, request):
     [
         ("train_gan", ["--batch_size=0"], "--batch_size: found 0, expected at least 1"),
         ("train_gan", ["stray"], "unexpected argument 'stray'"),
-        ("train_gan", ["--records=/nowhere"], "--records: /nowhere does not exist; make it with"),
+        ("train_gan", ["--records=/nowhere"], "--records: /nowhere does not exist; create it with"),
         ("train_classifier", ["--momentum=nan"], "--momentum: found nan"),
         ("maximize_activation", ["--seeds=x"], "--seeds: cannot read 'x'"),
         ("maximize_activation", ["--generator=none.keras"], "none.keras does not exist; make it"),

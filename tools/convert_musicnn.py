@@ -94,7 +94,7 @@ def convert_musicnn(settings: MusicnnSettings) -> list[str]:
     output = pathlib.Path(str(settings.output))
     for path in (output, model_card_path(output)):
         if path.exists() and not settings.overwrite:
-            raise InputError(f"{path}: exists; choose another name, or give --overwrite")
+            raise InputError(f"{path}: exists; choose another name, or use --overwrite")
     folder = settings.input or _package_folder()
     model = load_musicnn(folder, settings.model)
     variables, _ = read_musicnn_variables(folder, settings.model)

@@ -74,8 +74,8 @@ def audio_blocks(
         if "File does not exist" in reason:  # How libsndfile's MP3 part says it; the file is there.
             reason = "Format not recognised."
         raise InputError(
-            f"{path}: is no audio file that can be read ({reason}); "
-            "expected WAV, FLAC, OGG or MP3 (convert others, for example with ffmpeg)"
+            f"{path}: is not a readable audio file ({reason}); "
+            "expected WAV, FLAC, OGG or MP3 (convert other formats, e.g. with ffmpeg)"
         ) from error
 
 
@@ -204,6 +204,6 @@ def _mono_blocks(audio, path: Path) -> Iterator[np.ndarray]:
     # A damaged stream ends early without an error; the declared length tells.
     if declared - found > MISSING_TOLERANCE * declared:
         raise InputError(
-            f"{path}: is cut short or damaged: {found / rate:.2f} s could be decoded of "
-            f"{declared / rate:.2f} s that its header declares"
+            f"{path}: is truncated or damaged: only {found / rate:.2f} s could be decoded "
+            f"of the {declared / rate:.2f} s that its header declares"
         )

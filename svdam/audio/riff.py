@@ -39,7 +39,7 @@ def streams(path: Path) -> Iterator[BinaryIO]:
         return
     warnings.warn(
         f"{path}: its header says that {declared} bytes of sound follow, but there are {size}; "
-        "it is read to the end",
+        "it is read to its end",
         InputWarning,
         stacklevel=2,
     )

@@ -39,7 +39,7 @@ def opened_archive(path: str | os.PathLike, kind: str) -> Iterator[zipfile.ZipFi
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from error
     except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OverflowError) as error:
         raise InputError(
-            f"{path}: is no whole {kind} ({one_line(error)}); it may be cut short"
+            f"{path}: is not a complete {kind} ({one_line(error)}); it may be truncated"
         ) from error
 
 
@@ -93,5 +93,5 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, place: str) -> 
         content = stream.read(info.file_size)
         # Reading past the end makes zipfile compare the checksum, also of an empty member.
         if len(content) != info.file_size or stream.read(1):
-            raise InputError(f"{place} is cut short")
+            raise InputError(f"{place} is truncated")
     return content

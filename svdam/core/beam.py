@@ -96,7 +96,7 @@ def _way_out() -> Iterator[None]:
         place = f"{error.filename}: " if error.filename else ""
         reason = (error.strerror or one_line(error)).lower()
         raise InputError(
-            f"{place}{reason}; mend that and run again: what is finished is kept"
+            f"{place}{reason}; fix this and run the same command again; finished work is kept"
         ) from error
 
 

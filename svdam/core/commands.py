@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from svdam.core.flagfiles import with_flagfiles
 from svdam.core.validation import InputError, one_line
 
-_GOES_ON = "the same command then goes on with what is written"
+_GOES_ON = "then run the same command again to resume"
 _CAUSES = {
-    "No space left on device": f"the disk is full; make room, {_GOES_ON}",
-    "Disk quota exceeded": f"your share of the disk is full; make room, {_GOES_ON}",
-    "Read-only file system": f"the disk cannot be written (read-only); mend that, {_GOES_ON}",
-    "OOM when allocating": "there is not enough memory; use a smaller --batch_size or --max_memory",
-    "Cannot allocate memory": "there is not enough memory; use smaller batches",
-    "Stale file handle": f"the disk went away; when it is back, {_GOES_ON}",
-    "Input/output error": f"the disk reports a fault; mend that, {_GOES_ON}",
+    "No space left on device": f"the disk is full; free some space, {_GOES_ON}",
+    "Disk quota exceeded": f"your disk quota is exceeded; free some space, {_GOES_ON}",
+    "Read-only file system": f"the disk cannot be written (read-only); fix this, {_GOES_ON}",
+    "OOM when allocating": "not enough memory; use a smaller --batch_size or --max_memory",
+    "Cannot allocate memory": "not enough memory; use smaller batches",
+    "Stale file handle": f"the disk is no longer available; reconnect it, {_GOES_ON}",
+    "Input/output error": f"the disk reports an error; fix this, {_GOES_ON}",
 }
 
 
@@ -38,13 +38,13 @@ def run_command(main: Callable[[], None]) -> None:
     def guarded(argv: Sequence[str]) -> None:
         """``main``, with every error that the user can mend in one line."""
         if len(argv) > 1:
-            _fail(f"unexpected argument {argv[1]!r}: options are given as --name=value")
+            _fail(f"unexpected argument {argv[1]!r}: expected options in the form --name=value")
         try:
             main()
         except InputError as error:
             _fail(str(error))
         except KeyboardInterrupt:
-            print("interrupted; run the same command again to go on", file=sys.stderr)
+            print("interrupted; run the same command again to resume", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
         except Exception as error:
             message = explanation(error)

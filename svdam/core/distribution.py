@@ -44,7 +44,8 @@ def make_strategy(name: str) -> Any:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"--strategy: the workers of TF_CONFIG did not come together ({one_line(error)})"
+            "--strategy: the workers of TF_CONFIG could not connect to each other "
+            f"({one_line(error)})"
         ) from error
 
 
@@ -70,5 +71,5 @@ def _require_cluster() -> None:
         found = "is not set" if not text else f"is {text[:100]!r}"
         raise InputError(
             f"--strategy=multi_worker: the environment variable TF_CONFIG {found}; expected for "
-            f"example TF_CONFIG='{_EXAMPLE}', with another index in each process"
+            f"example TF_CONFIG='{_EXAMPLE}', with a different index in each process"
         ) from error

@@ -96,8 +96,8 @@ def require_inside(path: str | os.PathLike, folder: str | os.PathLike) -> None:
     """
     if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), "")):
         raise InputError(
-            f"{path}: leads out of its folder, to {os.path.realpath(path)}; put the file itself "
-            "there, not a symbolic link"
+            f"{path}: points outside its folder, to {os.path.realpath(path)}; replace the "
+            "symbolic link by the file itself"
         )
 
 
@@ -119,7 +119,7 @@ def expand_home(path: str, where: str) -> str:
     # With an empty HOME, expanduser would take the root folder.
     if not os.path.isabs(found) or (home == "~" and os.environ.get("HOME") == ""):
         raise InputError(
-            f"{where}: found {path!r}, but there is no home folder {home!r}; give the whole path, "
+            f"{where}: found {path!r}, but there is no home folder {home!r}; give the full path, "
             f"or ./{path} if that is its name"
         )
     return os.path.join(found, rest) if slash else found

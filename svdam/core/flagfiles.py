@@ -67,7 +67,7 @@ def _flags(path: str) -> list[str]:
         reason = (error.strerror or "cannot be read").lower()
         raise InputError(f"--flagfile: {path}: {reason}") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"--flagfile: {path}: is not text in UTF-8: {error.reason}") from error
+        raise InputError(f"--flagfile: {path}: is not UTF-8 text: {error.reason}") from error
     lines = re.split(r"\r\n|\r|\n", text)
     return [
         _flag(line, f"{path}:{number}")
@@ -80,7 +80,7 @@ def _flag(line: str, place: str) -> str:
     parts = _FLAG.fullmatch(_unquoted(line.strip()))
     if parts is None:
         raise InputError(
-            f"{place}: found {line.strip()[:80]!r}, expected one flag, as --name=value"
+            f"{place}: found {line.strip()[:80]!r}, expected one flag in the form --name=value"
         )
     name, value = parts.groups()
     if not value:
@@ -89,13 +89,13 @@ def _flag(line: str, place: str) -> str:
     if plain == value:
         way_out = f'if this is the value, write {name}="{value}"'
         if _COMMENT.search(value):
-            raise InputError(f"{place}: a comment needs a line of its own; {way_out}")
+            raise InputError(f"{place}: a comment must be on a separate line; {way_out}")
         if _NEXT_FLAG.search(value):
             raise InputError(f"{place}: found a second flag; write one per line; {way_out}")
         if value[0] in _QUOTES and value.count(value[0]) % 2:
             raise InputError(f"{place}: found {value[:80]!r}, whose quotes do not match; {way_out}")
         if value.endswith("\\"):
-            raise InputError(f"{place}: a flag cannot go on in the next line; {way_out}")
+            raise InputError(f"{place}: a flag cannot continue on the next line; {way_out}")
     return f"{name}={plain}"
 
 

@@ -120,7 +120,7 @@ def _collected(group: Any, known: dict[int, Any], depth: int) -> list[Any]:
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise _RefusedError(f"holds a link, {name[:80]!r}, which may lead out of it")
+            raise _RefusedError(f"holds a link, {name[:80]!r}, which may point outside it")
         item = group[name]
         address = h5py.h5o.get_info(item.id).addr
         if address in known:

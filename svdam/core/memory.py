@@ -38,5 +38,5 @@ def require_memory(num_bytes: float, flag: str, found: int) -> None:
     if available is not None and num_bytes > available:
         raise InputError(
             f"--{flag}: {found} would take about {num_bytes / _GIB:.1f} GiB of memory, and "
-            f"{available / _GIB:.1f} are available; use a smaller one"
+            f"only {available / _GIB:.1f} are available; use a smaller value"
         )

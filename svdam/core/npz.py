@@ -93,7 +93,7 @@ def _read_member(
         content = stream.read(expected)
         # Reading past the end makes zipfile compare the checksum, also of an empty array.
         if len(content) != expected or stream.read(1):
-            raise InputError(f"{place} is cut short")
+            raise InputError(f"{place} is truncated")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
     return array.copy()  # Writeable, aligned, in C order where it can be.
 

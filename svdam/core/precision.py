@@ -55,12 +55,12 @@ def resolve_precision(settings: Any, available: bool | None = None) -> Any:
         elif precision != fastest:
             warnings.warn(
                 f"--output: {settings.output} was started in {precision} and is resumed in it; on "
-                f"this machine {fastest} is faster, for which a new run needs another --output",
+                f"this machine {fastest} is faster, which requires a new run with another --output",
                 stacklevel=2,
             )
     elif precision == "mixed_bfloat16" and not available:
         warnings.warn(
-            "--precision=mixed_bfloat16: this machine has no instructions for bfloat16, so that "
+            "--precision=mixed_bfloat16: this machine has no instructions for bfloat16, so "
             "float32 is several times as fast; use --precision=auto",
             stacklevel=2,
         )

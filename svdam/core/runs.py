@@ -84,8 +84,8 @@ class Run:
         """
         if self.lock is not None and not _is_same_file(self.lock, self.folder / LOCK_NAME):
             raise InputError(
-                f"--output: {self.folder} was removed or replaced during the run; when it is back, "
-                "the same command goes on with what it holds"
+                f"--output: {self.folder} was removed or replaced during the run; restore it and "
+                "run the same command again to resume"
             )
 
     def summary(self) -> dict[str, Any]:
@@ -161,18 +161,18 @@ def open_run(folder: str | os.PathLike, command: str, flag: str, make: str | Non
         InputError: If it is missing, of another command, of another format, or not finished.
     """
     folder = Path(folder)
-    way_out = f"make it with: {make or default_command_line(command, folder)}"
+    way_out = f"create it with: {make or default_command_line(command, folder)}"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--{flag}: {folder} is a file, expected a run folder; {way_out}")
     if not folder.is_dir():
         raise InputError(f"--{flag}: {folder} does not exist; {way_out}")
-    _refuse_foreign(folder, command, flag, f"make one with: {make or _command_line(command)}")
+    _refuse_foreign(folder, command, flag, f"create one with: {make or _command_line(command)}")
     if not (folder / CONFIG_NAME).exists():
         raise InputError(f"--{flag}: {folder} is empty; {way_out}")
     run = Run(folder, read_json(folder / CONFIG_NAME))
     if not run.is_complete:
         raise InputError(
-            f"--{flag}: the run in {folder} has not come to its end; go on with it: "
+            f"--{flag}: the run in {folder} is incomplete; resume it with: "
             f"python -m svdam.{command} --flagfile={shlex.quote(str(folder / FLAGS_NAME))}"
         )
     return run
@@ -207,7 +207,7 @@ def _refuse_foreign(folder: Path, command: str, flag: str, way_out: str) -> None
         foreign = [name for name in os.listdir(folder) if name != LOCK_NAME]
         if not all(map(is_partial, foreign)):
             raise InputError(
-                f"--{flag}: {folder} is no run folder (it has no {CONFIG_NAME}); {way_out}"
+                f"--{flag}: {folder} is not a run folder (it has no {CONFIG_NAME}); {way_out}"
             )
         return
     config = read_json(path)
@@ -219,7 +219,7 @@ def _refuse_foreign(folder: Path, command: str, flag: str, way_out: str) -> None
     if config["format"] != FORMAT_VERSION:
         raise InputError(
             f"{path}: has format {config['format']}, expected {FORMAT_VERSION}: "
-            "another version of svdam wrote it; make the run anew in another folder"
+            "another version of svdam wrote it; repeat the run in another folder"
         )
     if config["command"] != command:
         raise InputError(
@@ -254,7 +254,7 @@ def _refuse_other_settings(folder: Path, config: dict, settings: Settings) -> No
         if found != value:
             raise InputError(
                 f"--output: {folder} holds a run with {name}={found!r}, now it is {value!r}; "
-                "choose another --output, or the same settings"
+                "choose another --output, or use the same flags"
             )
 
 
@@ -317,7 +317,7 @@ def locked_folder(folder: Path, flag: str = "output") -> Iterator[int]:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise InputError(
-            f"--{flag}: {folder} cannot be written ({error.strerror}); mend that, or choose "
+            f"--{flag}: {folder} cannot be written ({error.strerror}); fix this, or choose "
             f"another --{flag}"
         ) from error
     with os.fdopen(lock, "r+", encoding="utf-8") as stream:
@@ -326,12 +326,13 @@ def locked_folder(folder: Path, flag: str = "output") -> Iterator[int]:
         except BlockingIOError:
             holder = stream.read(200).strip() or "another process"
             raise InputError(
-                f"--{flag}: {folder} is in use by {holder}; wait for it, or choose another --{flag}"
+                f"--{flag}: {folder} is being used by {holder}; wait for it, or choose another "
+                f"--{flag}"
             ) from None
         except OSError as error:
             warnings.warn(
-                f"{folder}: cannot be locked ({error.strerror}); see that no second run writes "
-                "into it",
+                f"{folder}: cannot be locked ({error.strerror}); make sure that no other run "
+                "writes to it",
                 stacklevel=4,
             )
         stream.truncate()

@@ -149,8 +149,8 @@ def read_range(path: str | os.PathLike, offset: int, length: int) -> bytes:
         if not is_web_address(path):
             raise
         raise InputError(
-            f"{error}; reading parts of a file needs a server that knows HTTP's Range: if this one "
-            "does not, copy the folder to this machine"
+            f"{error}; reading parts of a file requires a server that supports HTTP range "
+            "requests; if this one does not, copy the folder to this machine"
         ) from error
 
 

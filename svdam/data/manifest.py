@@ -82,7 +82,7 @@ def require_sound(manifest: Any) -> None:
     if manifest["format"] != MANIFEST_FORMAT:
         raise InputError(
             f"has format {manifest['format']}, expected {MANIFEST_FORMAT}: another version of "
-            "svdam wrote it; prepare the records anew in another folder"
+            "svdam wrote it; prepare the records again in another folder"
         )
     names = {field.name for field in dataclasses.fields(FrontEnd)}
     if not isinstance(manifest["front_end"], dict) or not manifest["front_end"].keys() <= names:

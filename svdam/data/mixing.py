@@ -89,7 +89,7 @@ def load_song(song: "SongEntry", root: str, sample_rate: int = FRONT_END.sample_
         if file is None:
             raise InputError(
                 f"{storage.join(root, source)}: no such file; the audio that the records were made "
-                "from is needed again"
+                "from is required"
             )
     with contextlib.ExitStack() as copies:
         paths = [copies.enter_context(storage.local_copy(file)) for file in files if file]

@@ -27,7 +27,9 @@ def summary_lines(manifest: dict[str, Any]) -> list[str]:
     if skipped:
         splits = Counter(song["split"] or "no split" for song in skipped)
         parts = ", ".join(f"{count} of {split}" for split, count in splits.items())
-        lines.append(f"skipped: {len(skipped)} songs ({parts}); reasons above and in manifest.json")
+        lines.append(
+            f"skipped: {len(skipped)} songs ({parts}); see the reasons above and in manifest.json"
+        )
     return lines
 
 
@@ -69,8 +71,8 @@ def song_picture(records: Records, song: SongEntry, secs: float = _SHOWN_SECS) -
 def _legend(songs: list[SongEntry]) -> str:
     names = "\n".join(f"{number}. {as_markdown(song.id)}" for number, song in enumerate(songs, 1))
     return (
-        f"{_SHOWN_SECS} s from the middle of each song, two in a row; where there is a bar below, "
-        f"it is dark while somebody sings:\n\n{names}"
+        f"{_SHOWN_SECS} s from the middle of each song, two per row; if there is a bar below, it "
+        f"is dark while somebody sings:\n\n{names}"
     )
 
 

@@ -98,7 +98,7 @@ def excerpt_places(
     if not places.num_places:
         raise InputError(
             f"--records: {records.folder} holds no {kind}song of the split {split!r} that is long "
-            "enough for an excerpt; prepare records of a data set that has some"
+            "enough for an excerpt; prepare a data set that has some"
         )
     return places
 

@@ -252,9 +252,9 @@ class Records:
     def _way_out(self) -> str:
         flagfile = os.path.join(str(self.folder), "flags.cfg")
         if not os.path.exists(flagfile):
-            return "mend it with prepare_data and the settings that made it"
+            return "fix it with prepare_data and the flags that were used"
         command = f"python -m svdam.prepare_data --flagfile={shlex.quote(flagfile)}"
-        return f"mend it with: {command} --output={shlex.quote(str(self.folder))}"
+        return f"fix it with: {command} --output={shlex.quote(str(self.folder))}"
 
 
 def open_records(folder: str | os.PathLike, flag: str = "records") -> Records:
@@ -276,7 +276,7 @@ def open_records(folder: str | os.PathLike, flag: str = "records") -> Records:
     path = storage.join(folder, MANIFEST_NAME)
     if not storage.exists(path):
         command = default_command_line("prepare_data", "runs/data")
-        raise InputError(f"--{flag}: {path} does not exist; make it with: {command}")
+        raise InputError(f"--{flag}: {path} does not exist; create it with: {command}")
     try:
         records = Records(folder, _read_manifest(path))
     except (TypeError, AttributeError) as error:

@@ -101,7 +101,7 @@ class SongCopies:
             print(
                 f"warning: {self._folder}: cannot keep copies of songs "
                 f"({error.strerror or error}); every excerpt is read from {self._root}, which is "
-                "slow: set SVDAM_CACHE to a folder with room",
+                "slow: set SVDAM_CACHE to a folder with more space",
                 file=sys.stderr,
             )
             return False

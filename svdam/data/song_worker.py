@@ -73,8 +73,8 @@ class SongWorker:
             if not self._connection.poll(limit_secs):
                 self._end(kill=True)
                 return (
-                    f"{song.audio}: was given up after {limit_secs:.0f} s: is damaged, or needs a "
-                    "longer --song_timeout"
+                    f"{song.audio}: was abandoned after {limit_secs:.0f} s: it is damaged, or "
+                    "needs a longer --song_timeout"
                 )
             reason, cannot_write, warned = self._connection.recv()
         except (EOFError, OSError):
@@ -215,7 +215,7 @@ def _result(song: SourceSong, root: str, dtype: str) -> tuple[str | None, str | 
         except InputError as error:
             reason = str(error)
         except MemoryError:
-            reason = f"{song.audio}: needs more memory than there is: is damaged or too long"
+            reason = f"{song.audio}: needs more memory than is available: it is damaged or too long"
         except Exception as error:  # A decoder may raise anything; the song is named.
             reason = f"{song.audio}: {type(error).__name__}: {one_line(error)}"
         else:

@@ -160,7 +160,7 @@ def _analyse(blocks: Iterator[np.ndarray], audio: str, dtype: str, front_end: Fr
             hours = num_samples / front_end.sample_rate / 3600
             raise InputError(
                 f"{audio}: is too long: its first {hours:.1f} hours of log-mel fill the 2 GiB "
-                "of a record; cut it, or take half the space by --dtype=float16"
+                "of a record; split it, or halve the space with --dtype=float16"
             )
     return _Sound(num_samples, log_mel, statistics, checksum)
 

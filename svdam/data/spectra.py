@@ -110,8 +110,8 @@ def _write_coefficients(path: Path, records: Records, song: SongEntry, root: str
         samples = load_song(song, root, front_end.sample_rate)
     except InputError as error:
         raise InputError(
-            f"{error}; augmentation computes spectra from it: name its folder by --audio, or give "
-            "--noaugment"
+            f"{error}; augmentation computes spectra from it: specify its folder with --audio, or "
+            "use --noaugment"
         ) from error
     if front_end.num_frames(len(samples)) != song.num_frames:
         raise _other_recording(source, song)
@@ -151,7 +151,7 @@ def _data_set_folder(records: Records) -> str:
     if storage.is_remote(records.folder) or not storage.exists(path):
         raise InputError(
             f"--records: {records.folder} does not say where its audio is, which augmentation "
-            "needs; name the data set's folder by --audio, or give --noaugment"
+            "needs; specify the folder of the data set with --audio, or use --noaugment"
         )
     settings = read_json(path)["settings"]
     if settings["dataset"] == "builtin":
@@ -187,13 +187,13 @@ def _require_room(cache: Path, songs: list[SongEntry], front_end: FrontEnd) -> N
     free = shutil.disk_usage(cache).free
     if needed > 0.95 * free:
         raise InputError(
-            f"{cache}: the spectra take {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; make "
-            "room, set SVDAM_CACHE to another folder, or give --noaugment"
+            f"{cache}: the spectra take {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are "
+            "free; free some space, set SVDAM_CACHE to another folder, or use --noaugment"
         )
 
 
 def _other_recording(source: str, song: SongEntry) -> InputError:
     return InputError(
         f"{source}: is not the recording that song {song.id!r} of the records was made from; "
-        "prepare the records anew"
+        "prepare the records again"
     )

@@ -89,7 +89,7 @@ def scan_records(
         length = struct.unpack("<Q", head[:8])[0]
         frame = FRAME_BEFORE + length + FRAME_AFTER
         if start + frame > file_bytes:
-            raise InputError(f"is cut short: a record at byte {start} goes beyond the end")
+            raise InputError(f"is truncated: a record at byte {start} goes beyond the end")
         yield _scan_example(stream, start, frame, skip)
         start += frame
 

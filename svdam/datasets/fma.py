@@ -133,7 +133,9 @@ def read_tracks(path: str) -> Iterator[Track | SkippedSong]:
                 if row:
                     yield _parse_row(row, columns, reader.line_num)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise InputError(f"{path}:{reader.line_num}: is no CSV in UTF-8 ({error})") from error
+            raise InputError(
+                f"{path}:{reader.line_num}: is not a CSV file in UTF-8 ({error})"
+            ) from error
 
 
 def _column_numbers(reader: Iterator[list[str]], path: str) -> dict[str, int]:
@@ -152,7 +154,7 @@ def _column_numbers(reader: Iterator[list[str]], path: str) -> dict[str, int]:
 
 def _parse_row(row: list[str], columns: dict[str, int], line: int) -> Track | SkippedSong:
     if not row[0].isascii() or not row[0].isdigit() or len(row) <= max(columns.values()):
-        reason = f"tracks.csv:{line}: is no track: found {row[:1]} and {len(row)} fields"
+        reason = f"tracks.csv:{line}: is not a track: found {row[:1]} and {len(row)} fields"
         return SkippedSong(f"tracks.csv:{line}", "", reason)
     values = {key: row[number].strip() for key, number in columns.items()}
     return Track(int(row[0]), values["genre"], values["subset"], values["split"], line)

@@ -79,10 +79,10 @@ def list_folder(
         if split in SPLITS:
             songs.append(_song(data_dir, name, split, all_names.__contains__))
         else:
-            reason = f"{name}: is in none of the folders train/, valid/ and test/"
+            reason = f"{name}: is not in any of the folders train/, valid/ and test/"
             skipped.append(SkippedSong(plain_text(name), "", reason))
     for name in foreign:
-        reason = f"{name}: is of a format that is not read; convert it, for example with ffmpeg"
+        reason = f"{name}: has an unsupported format; convert it, e.g. with ffmpeg"
         skipped.append(SkippedSong(plain_text(name), "", reason))
     unused = contents.unused_labels(data_dir, all_names, songs)
     warnings += [unused] if unused else []

@@ -49,7 +49,7 @@ def visible_files(data_dir: str) -> tuple[set[str], str | None]:
             hidden.append(path)  # Except macOS's companions of files, which are no audio.
     if not hidden:
         return names, None
-    return names, f"hidden files and folders are left out: {quoted_list(sorted(hidden), 6)}"
+    return names, f"ignoring hidden files and folders: {quoted_list(sorted(hidden), 6)}"
 
 
 def without_stems(names: list[str]) -> tuple[list[str], str | None]:
@@ -73,7 +73,9 @@ def without_stems(names: list[str]) -> tuple[list[str], str | None]:
             mixtures += [files[stem] for stem in sorted(files.keys() & _MIXTURES)]
     if not stems:
         return names, None
-    which = f"as songs, {quoted_list(mixtures, 2)} are" if mixtures else "no mixture beside them is"
+    which = (
+        f"as songs, {quoted_list(mixtures, 2)} are" if mixtures else "no mixture next to them is"
+    )
     return [name for name in names if name not in stems], (
         f"the stems of songs are left out: {quoted_list(sorted(stems), 2)}; {which} taken"
     )
@@ -122,7 +124,7 @@ def unused_labels(
     example = _song_of(found[0], unlabelled) or next(iter(unlabelled), None)
     places = f"; those of {example!r} may be {_alternatives(example)}" if example else ""
     return (
-        f"files that look like labels belong to no song: {quoted_list(found, 3)}"
+        f"some files that look like labels do not belong to any song: {quoted_list(found, 3)}"
         f"{_kind(data_dir, found[0])}{places}"
     )
 

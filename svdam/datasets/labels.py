@@ -114,7 +114,7 @@ def _decode(content: bytes, name: str) -> str:
         text = content.decode("latin-1")
     if "\0" in text:
         number = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{name}:{number}: is no text, expected lines 'start end sing|nosing'")
+        raise InputError(f"{name}:{number}: is not text, expected lines 'start end sing|nosing'")
     return text
 
 
@@ -136,10 +136,12 @@ def _parse_line(text: str, place: str) -> Segment:
 
 def _parse_time(text: str, place: str) -> float:
     if not _is_time(text):
-        raise InputError(f"{place}: found time {text[:40]!r}, expected seconds, as 12.34")
+        raise InputError(f"{place}: found time {text[:40]!r}, expected seconds, e.g. 12.34")
     time_secs = float(text)
     if not math.isfinite(time_secs) or time_secs < 0:
-        raise InputError(f"{place}: found time {text[:40]!r}, expected seconds from 0 on")
+        raise InputError(
+            f"{place}: found time {text[:40]!r}, expected a time of at least 0 seconds"
+        )
     return time_secs
 
 

@@ -129,7 +129,7 @@ def require_folder(folder: str | None, expected: str) -> str:
     if not folder:
         raise InputError(f"--data_dir: is not given, expected {expected}")
     if not storage.is_remote(folder) and not storage.is_folder(folder):
-        raise InputError(f"--data_dir: {folder} is no folder, expected {expected}")
+        raise InputError(f"--data_dir: {folder} is not a directory, expected {expected}")
     return folder
 
 
@@ -153,12 +153,12 @@ def read_list(path: str) -> list[tuple[int, str]]:
     """Reads a list of files, one a line: (line number, name), blank lines left out.
 
     Raises:
-        InputError: If it cannot be read or is no text in UTF-8.
+        InputError: If it cannot be read or is not UTF-8 text.
     """
     try:
         text = decoded_text(storage.read_bytes(path))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is no text in UTF-8 (byte {error.start})") from error
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from error
     lines = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
     return [(number, line) for number, line in lines if line]
 
@@ -198,12 +198,14 @@ def songs_of_lists(
             if name in seen:
                 earlier_split, earlier = seen[name]
                 if earlier_split != split:
-                    raise InputError(f"{place}: {name!r} is in {earlier} too: splits must differ")
+                    raise InputError(
+                        f"{place}: {name!r} is also in {earlier}: splits must not overlap"
+                    )
                 skipped.append(SkippedSong(name, split, f"{place}: is listed twice ({earlier})"))
                 continue
             seen[name] = split, place
             if leads_out(name):
-                reason = f"{place}: {plain_text(name)} leads out of the data set's folder"
+                reason = f"{place}: {plain_text(name)} points outside the folder of the data set"
                 skipped.append(SkippedSong(plain_text(name), split, reason))
                 continue
             found = find_song(name, split, place)

@@ -108,7 +108,7 @@ def list_stems(
     )
     found: list[SourceSong] = []
     skipped = [
-        SkippedSong(plain_text(song.name), "", f"{song.name}: is in none of the folders of splits")
+        SkippedSong(plain_text(song.name), "", f"{song.name}: is not in any of the split folders")
         for song in songs
         if split_of(song.name) not in (*SPLITS, None)
     ]
@@ -208,7 +208,9 @@ def _listed(split_lists: str, names: list[str]) -> dict[str, str]:
         for number, line in read_list(path) if path else []:
             entry = os.path.normpath(line)
             if entry not in known:
-                raise InputError(f"{path}:{number}: {line!r} is neither a song nor a folder of any")
+                raise InputError(
+                    f"{path}:{number}: {line!r} is neither a song nor a folder with songs"
+                )
             if entries.setdefault(entry, split) != split:
                 raise InputError(f"{path}:{number}: {line!r} is in {entries[entry]!r}, too")
     if not entries:
@@ -238,7 +240,7 @@ def _remixer(
             weights = np.where([backing is song for backing in backings], 0, sizes)
             if not weights.sum():
                 raise InputError(
-                    f"--remix: the split {split!r} has no backing for {song.name} but its own"
+                    f"--remix: the split {split!r} has no backing for {song.name} except its own"
                 )
             rng = _rng(mixing.seed, f"backing of {name}")
             backing = backings[rng.choice(len(backings), p=weights / weights.sum())]

@@ -103,10 +103,10 @@ def validate_detection(
         if len(prediction) != len(label):
             raise InputError(
                 f"song {index}: found {len(prediction)} predictions and {len(label)} labels, "
-                "expected one of each a frame"
+                "expected one of each per frame"
             )
         if not len(prediction):
-            warnings.warn(f"song {index} has no frame and is left out", stacklevel=3)
+            warnings.warn(f"song {index} has no frames and is left out", stacklevel=3)
     checked = [(prediction, label) for prediction, label in checked if len(prediction)]
     if not checked:
         raise InputError("found no labelled frame, expected at least one song with labels")
@@ -200,7 +200,9 @@ def _areas_under_roc(counts: np.ndarray, scores: dict[str, np.ndarray]) -> list[
         if not singing or not other:
             found = "singing" if singing else "no singing"
             place = f"song {row}: " if len(counts) > 1 else ""
-            warnings.warn(f"{place}AUROC is undefined, every label says {found}", stacklevel=3)
+            warnings.warn(
+                f"{place}AUROC is undefined, because all labels are {found}", stacklevel=3
+            )
             areas.append(None)
             continue
         recall = np.concatenate([[0], scores["recall"][row, ::-1], [1]])
@@ -222,8 +224,8 @@ def _checked_prediction(prediction: np.ndarray, index: int) -> np.ndarray:
     outside = np.count_nonzero(~((prediction >= 0) & (prediction <= 1)))
     if outside:
         raise InputError(
-            f"song {index}: {outside} of {prediction.size} predictions are no probability from 0 "
-            "to 1; apply the sigmoid to logits first"
+            f"song {index}: {outside} of {prediction.size} predictions are not probabilities from "
+            "0 to 1; apply the sigmoid to logits first"
         )
     return prediction
 

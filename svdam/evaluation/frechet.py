@@ -130,7 +130,7 @@ def _symmetric_root(covariance: np.ndarray, name: str) -> np.ndarray:
     tolerance = max(noise, 1e-6 * np.abs(values).max())
     if values[0] < -tolerance:
         raise InputError(
-            f"frechet_distance: {name} is no covariance matrix (eigenvalue {values[0]:.6g} < 0)"
+            f"frechet_distance: {name} is not a covariance matrix (eigenvalue {values[0]:.6g} < 0)"
         )
     roots = np.sqrt(np.where(values > noise, values, 0.0))
     return (vectors * roots) @ vectors.T

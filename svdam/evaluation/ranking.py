@@ -391,7 +391,7 @@ def _validate(
             f"found responses of {len(generated)} configurations, expected those of {len(names)}"
         )
     if problems := unusable_configurations(real[None], ["real responses"]):
-        raise InputError(f"{problems[0]}; collect the responses anew")
+        raise InputError(f"{problems[0]}; collect the responses again")
     if problems := unusable_configurations(generated, names):
         raise InputError(
             f"cannot rank {quoted_list([names[i] for i in problems], 6)}: "

@@ -80,7 +80,7 @@ def parse_response(text: str, names: Iterable[str] = ()) -> tuple[Term, ...]:
         terms.append(Term(weight, match["layer"] or match["quoted"][1:-1], unit))
         position = match.end()
     if not terms:
-        raise InputError("--response: is empty; expected for example logit")
+        raise InputError("--response: is empty; expected e.g. logit")
     return tuple(terms)
 
 
@@ -288,7 +288,7 @@ def _num_units(layer: str, activations: Activations, advice: str = "") -> int:
     shape = activations.shapes[layer]
     units = shape[activations.unit_axes[layer]] if len(shape) > 1 else 1
     if units is None:
-        raise InputError(f"--response: {layer} has an open number of units{advice}")
+        raise InputError(f"--response: {layer} has a variable number of units{advice}")
     return units
 
 

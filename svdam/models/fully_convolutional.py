@@ -83,7 +83,9 @@ class FramePredictor:
                 model = fully_convolutional(classifier)
             except NotConvertibleError as error:
                 self.is_convolutional = False
-                warnings.warn(f"{error}: predicting excerpt by excerpt, slowly", stacklevel=2)
+                warnings.warn(
+                    f"{error}: predicting excerpt by excerpt, which is slow", stacklevel=2
+                )
         if self.is_convolutional:
             self._chunk_frames = chunk_frames
         else:

@@ -104,7 +104,7 @@ def take_weights(folder: str | os.PathLike, *models: "keras.Model") -> None:
         weights = load_model(folder / f"{model.name}.keras", "initial").get_weights()
         if [array.shape for array in weights] != [tuple(own.shape) for own in model.weights]:
             raise InputError(
-                f"--initial: the {model.name} of {folder} has other layers; expected the same "
+                f"--initial: the {model.name} of {folder} has different layers; expected the same "
                 "--preset"
             )
         model.set_weights(weights)
@@ -128,7 +128,7 @@ def model_path(path: str | os.PathLike, flag: str) -> Path:
     if not path.is_file():
         folder = path.parent if path.suffix == ".keras" else path
         way_out = default_command_line(command, folder)
-        raise InputError(f"--{flag}: {path} does not exist; make it with: {way_out}")
+        raise InputError(f"--{flag}: {path} does not exist; create it with: {way_out}")
     return path
 
 

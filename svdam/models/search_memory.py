@@ -39,6 +39,6 @@ def latents_at_once(
         needed = (_FIXED_BYTES + results_bytes + each) / _GIB
         raise InputError(
             f"--max_memory: found {max_memory_gib:g} GiB, but these models and results need at "
-            f"least {needed:.1f}; raise it, or search fewer latents in one run"
+            f"least {needed:.1f}; increase it, or optimize fewer latents in one run"
         )
     return int(left // each)

@@ -36,13 +36,13 @@ def plain_model(model: keras.Model, where: str, output_names: Iterable[str] = ()
     """
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise InputError(
-            f"{where} says nothing about its input; give it an Input layer, or call it on one: "
+            f"{where} does not define its input; give it an Input layer, or call it on one: "
             "x = keras.Input(SHAPE); model = keras.Model(x, model(x))"
         )
     if len(model.inputs) > 1:
         names = _listed({_layer_name(tensor): tensor for tensor in model.inputs})
         raise InputError(
-            f"{where} has {len(model.inputs)} inputs ({names}), expected one; make a model in "
+            f"{where} has {len(model.inputs)} inputs ({names}), expected one; create a model in "
             "which the others are constants"
         )
     if _is_plain(model):
@@ -167,9 +167,9 @@ def _chosen_output(
             layers = {layer.name for layer in keras.Model(model.inputs[0], tensor).layers}
             if all(_is_in(one, layers) for one in wanted):
                 return name
-    way_out = "save a model with the one that is meant"
+    way_out = "save a model with only one of them"
     if wanted:
-        way_out = f"name the one that is meant, for example --response={next(iter(outputs))}"
+        way_out = f"specify one of them, e.g. --response={next(iter(outputs))}"
     raise InputError(
         f"{where} has {len(outputs)} outputs ({_listed(outputs)}), expected one; {way_out}"
     )
@@ -207,7 +207,7 @@ def _agree(found: Shape, shape: Shape) -> bool:
 def _hint(found: Shape, shape: Shape) -> str:
     long, expected = ([size for size in one if size != 1] for one in (found, shape))
     if len(found) == 1 < len(shape):
-        return "; it is a generator, perhaps"
+        return "; it may be a generator"
     if len(long) == 2 and long == expected[::-1]:
         return "; its axes are (mels, frames): put a Permute layer before it"
     return ""
@@ -217,7 +217,7 @@ def _known_shape(model: keras.Model, flag: str) -> tuple[int, ...]:
     shape = tuple(model.input_shape[1:])
     if None in shape:
         raise InputError(
-            f"--{flag}: its input shape {shape} is open; expected a model with a fixed one"
+            f"--{flag}: its input shape {shape} is variable; expected a model with a fixed one"
         )
     return shape
 

@@ -67,7 +67,9 @@ def read_arrays(path: Path, kind: type, check: Callable[[Columns, Any], None]) -
         check(columns, value)
         return value
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: is damaged, or no such results ({one_line(error)})") from error
+        raise InputError(
+            f"{path}: is damaged, or does not contain such results ({one_line(error)})"
+        ) from error
 
 
 def write_table(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -57,7 +57,7 @@ def _latents_of_results(path: Path) -> np.ndarray:
         latents = read_results_file(path).latents if "kind" in file.attrs else file["latents"]
         if len(latents) != 1:
             raise InputError(
-                f"--latents: {path} holds {len(latents)} configurations; expected one: make a run "
-                "with one, or save the rows you want as a .npy file"
+                f"--latents: {path} holds {len(latents)} configurations; expected one: run a "
+                "single configuration, or save the rows you want as a .npy file"
             )
         return latents[0].astype(np.float64)

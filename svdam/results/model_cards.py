@@ -157,7 +157,8 @@ def _parsed(found: Any) -> ModelCard:
     for name in found:
         if name not in known and name != "format":
             raise InputError(
-                f"{_shown(name)}: is no field of a model card; expected one of {quoted_list(known)}"
+                f"{_shown(name)}: is not a field of a model card; expected one of "
+                f"{quoted_list(known)}"
             )
     facts = {name: value for name, value in found.items() if name not in _SHAPE_FIELDS}
     return ModelCard(front_end=_front_end(found), **facts)

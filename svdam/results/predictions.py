@@ -95,8 +95,8 @@ def truth_of_frames(
     truth_secs, song_secs = len(truth) / entries_per_second, num_frames / frames_per_second
     if abs(truth_secs - song_secs) * entries_per_second > 1 - 1e-6 or not len(truth):
         raise InputError(
-            f"{song}: the labels last {truth_secs:.2f} s ({len(truth)} at {entries_per_second:g} a "
-            f"second), the predictions {song_secs:.2f} s; see --labels_per_second"
+            f"{song}: the labels cover {truth_secs:.2f} s ({len(truth)} at {entries_per_second:g} "
+            f"per second), but the predictions {song_secs:.2f} s; see --labels_per_second"
         )
     entries = np.floor(np.arange(num_frames) / frames_per_second * entries_per_second + 1e-9)
     return truth[np.minimum(entries.astype(np.int64), len(truth) - 1)]
@@ -105,7 +105,7 @@ def truth_of_frames(
 def _songs(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     arrays = read_npz(path)
     if not arrays:
-        raise InputError(f"{path}: holds no array, expected one a song")
+        raise InputError(f"{path}: contains no array, expected one per song")
     return list(arrays.items())
 
 
@@ -117,5 +117,5 @@ def _checked(array: np.ndarray, place: str) -> np.ndarray:
             "probabilities"
         )
     if not ((flat >= 0) & (flat <= 1)).all():
-        raise InputError(f"{place} holds values that are no probability from 0 to 1")
+        raise InputError(f"{place} holds values that are not probabilities from 0 to 1")
     return flat.astype(np.float32)

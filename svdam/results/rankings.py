@@ -47,7 +47,7 @@ def format_ranking(ranking: Ranking) -> str:
         lines.append(f"distance: multivariate form of eq. 3, over all units of {ranking.layer}")
     lines.append(
         f"real responses: mean {ranking.real_mean:.3f}, variance {ranking.real_variance:.3f} "
-        f"({ranking.num_real} excerpts; {ranking.num_generated} examples a configuration)"
+        f"({ranking.num_real} excerpts; {ranking.num_generated} examples per configuration)"
     )
     return "\n".join(lines)
 
@@ -72,7 +72,7 @@ def read_ranking(path: str | os.PathLike) -> Ranking:
     """
     found = _read_rows(path, lambda record: (_parsed(record, _COLUMNS), _parsed(record, _SHARED)))
     if not found:
-        raise InputError(f"{path}: has no rows; make it with select_hyperparameters")
+        raise InputError(f"{path}: has no rows; create it with select_hyperparameters")
     rows = tuple(RankedConfiguration(**row) for row, _ in found)
     return Ranking(rows=rows, warnings=(), **found[0][1])
 
@@ -121,7 +121,7 @@ def _read_rows(path: str | os.PathLike, parsed: Callable[[dict[str, str]], Any])
                 except (KeyError, TypeError, ValueError) as error:
                     raise InputError(
                         f"{path}:{line}: is not a row of a ranking ({error}); "
-                        "make it with select_hyperparameters"
+                        "create it with select_hyperparameters"
                     ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

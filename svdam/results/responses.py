@@ -143,7 +143,7 @@ def compared_responses(real: RealResponses, results: AMResults, count: int = 0) 
     """
     if real.response != results.response:
         raise InputError(
-            f"--responses: holds the response {real.response!r}, --grid was made for "
+            f"--responses: holds the response {real.response!r}, but --grid was made for "
             f"{results.response!r}; run collect_responses with --response={results.response}"
         )
     sign = -1 if results.direction == "max" else 1

@@ -84,7 +84,7 @@ class ResponseSettings(Settings):
     def validate(self) -> None:
         """Refuses options of no runner."""
         if self.beam_options and self.beam_runner is None:
-            raise InputError("--beam_options: --beam_runner is not given, whose options they are")
+            raise InputError("--beam_options: requires --beam_runner")
 
 
 def collect_responses(settings: ResponseSettings) -> RealResponses:
@@ -126,7 +126,7 @@ def collect_responses(settings: ResponseSettings) -> RealResponses:
             f"{name} {len(values)} responses of {settings.response}: "
             f"mean {values.mean():.3f}, variance {values.var(ddof=1):.3f}"
         )
-    print(f"listen to them: {page.resolve()}")
+    print(f"listen to them at: {page.resolve()}")
     print(f"results: {run.folder}")
     return real
 
@@ -154,7 +154,7 @@ def planned_parts(records: Records, settings: ResponseSettings) -> list[Part]:
     total = sum(part.num_excerpts for part in plan)
     if total < settings.top_n:
         raise InputError(
-            f"--top_n: {settings.top_n} excerpts are asked for, but the records hold {total}; "
+            f"--top_n: {settings.top_n} excerpts are requested, but the records contain {total}; "
             "use a smaller --top_n, a smaller --excerpt_spacing, or more songs"
         )
     return [part for part in plan if part.num_excerpts]
@@ -270,7 +270,7 @@ class PartWorker(Stage):
         try:
             return read_npz(self.path(part))
         except InputError as error:
-            raise InputError(f"{error}; the same command measures it again") from error
+            raise InputError(f"{error}; run the same command again to measure it") from error
 
 
 def _measurement(
@@ -362,4 +362,4 @@ def _require_finite(
     (bad,) = np.nonzero(~np.isfinite(responses))
     if len(bad):
         place = f"{songs[song[bad[0]]].id}, frame {first_frame[bad[0]]}"
-        raise InputError(f"the response of {place} is not finite; look at the classifier")
+        raise InputError(f"the response of {place} is not finite; check the classifier")

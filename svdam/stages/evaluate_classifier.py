@@ -107,9 +107,11 @@ class EvaluationSettings(Settings):
     def validate(self) -> None:
         """Refuses settings that would do nothing."""
         if self.labels and not self.predictions:
-            raise InputError("--labels: needs --predictions; a classifier is scored with --records")
+            raise InputError(
+                "--labels: requires --predictions; a classifier is evaluated with --records"
+            )
         if not self.pitch_shifts:
-            raise InputError("--pitch_shifts: is empty, expected percentages, as 0,10,-10")
+            raise InputError("--pitch_shifts: is empty, expected percentages, e.g. 0,10,-10")
         if any(self.pitch_shifts):
             if self.predictions:
                 raise InputError("--pitch_shifts: needs a classifier, not --predictions")
@@ -222,8 +224,8 @@ def _scores_of_single_songs(
     undefined = [row["song"] for row in rows if row["auroc"] is None]
     if undefined:
         warnings.warn(
-            f"AUROC is undefined for {len(undefined)} of {len(rows)} songs, whose labels hold one "
-            f"class only: {quoted_list(undefined, 5)}",
+            f"AUROC is undefined for {len(undefined)} of {len(rows)} songs, whose labels contain "
+            f"only one class: {quoted_list(undefined, 5)}",
             stacklevel=2,
         )
     return rows

@@ -187,7 +187,7 @@ def _live_summaries(
     """Where TensorBoard sees the chunk meanwhile; None in processes that do not write."""
     if not writes:
         return contextlib.nullcontext()
-    name = f"searching latents {chunk.start + 1} to {chunk.stop}"
+    name = f"optimizing latents {chunk.start + 1} to {chunk.stop}"
     return LiveSummaries(run.tensorboard / name, num_steps)
 
 
@@ -196,11 +196,12 @@ def _require_finite(result: Maximization, response: str) -> None:
     if bad.any():
         raise InputError(
             f"--response: {response} is not finite for {int(bad.sum())} latents; "
-            "look at the models, or use smaller learning rates"
+            "check the models, or use smaller learning rates"
         )
     if (result.gradient_norm_history[0] == 0).all():
         warnings.warn(
-            f"--response: the gradient of {response} is 0 at every starting latent; nothing moves",
+            f"--response: the gradient of {response} is 0 at every starting latent; the "
+            "optimization cannot move",
             stacklevel=2,
         )
 

@@ -33,7 +33,7 @@ def input_records(records: str) -> Records:
         output = folder / "records"
         found = _finished_records(output)
         if found is None:
-            print(f"preparing the built-in corpus, once, in {folder}", file=sys.stderr)
+            print(f"rendering the built-in corpus, once, in {folder}", file=sys.stderr)
             prepare_records(PrepareSettings(output=str(output)), render_into(folder, corpus))
             found = open_records(output)
     return found

@@ -127,27 +127,28 @@ class SearchSettings(Settings):
             parse_seeds(self.seeds)
         if self.generator == NO_GENERATOR and self.prior != "none":
             raise InputError(
-                f"--prior={self.prior}: with --generator=none the excerpt itself is searched, "
+                f"--prior={self.prior}: with --generator=none, the excerpt itself is optimized, "
                 "which has no prior; add --prior=none --prior_weights=0"
             )
         if self.prior == "none" and any(self.prior_weights):
             raise InputError(
-                f"--prior_weights: found {self.prior_weights}, but --prior=none leaves nothing to "
-                "weigh; expected --prior_weights=0"
+                f"--prior_weights: found {self.prior_weights}, but with --prior=none there is no "
+                "prior to weigh; expected --prior_weights=0"
             )
         if self.optimizer == "adam":
-            self._refuse("weight_decay", self.weight_decay != 0, "gradient_ascent alone has it")
+            self._refuse("weight_decay", self.weight_decay != 0, "only gradient_ascent has it")
             return
-        self._refuse("beta_1", self.beta_1 != BETA_1, "Adam alone has it")
+        self._refuse("beta_1", self.beta_1 != BETA_1, "only Adam has it")
         self._refuse(
             "num_steps",
             len(self.num_steps) > 1,
-            "the falling rate makes each number of steps a run of its own; give one",
+            "since the learning rate decreases, each number of steps needs its own run; specify "
+            "one",
         )
         self._refuse(
             "weight_decay",
             self.weight_decay != 0 and self.prior != "none",
-            "it stands in the prior's place; add --prior=none --prior_weights=0",
+            "it replaces the prior; add --prior=none --prior_weights=0",
         )
 
     def _refuse(self, name: str, refused: bool, why: str) -> None:

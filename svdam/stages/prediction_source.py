@@ -145,7 +145,7 @@ class ClassifierOnRecords:
             if len(shifted) != len(log_mel):
                 raise InputError(
                     f"--audio: {song.source} has {len(shifted)} frames, the records "
-                    f"{len(log_mel)}: it is another recording"
+                    f"{len(log_mel)}: it is a different recording"
                 )
             yield shifted
 
@@ -193,7 +193,7 @@ class PredictionFiles:
         if for_threshold and not self.has_splits:
             raise InputError(
                 f"{self._place} does not say which songs are for validation, so no threshold can "
-                "be chosen on them; give one, as --threshold=0.5"
+                "be chosen on them; specify one, e.g. --threshold=0.5"
             )
         if not any(label is not None for label in self._labels(split).values()):
             raise _no_labels(split, for_threshold, self._place)
@@ -242,7 +242,7 @@ class PredictionFiles:
             # The original predicts validation and test songs only.
             if missing and split != "train":
                 raise InputError(
-                    f"--predictions: hold no {quoted_list(missing, 3)}, which {path} lists"
+                    f"--predictions: do not contain {quoted_list(missing, 3)}, which {path} lists"
                 )
             names = [name for name in map(self._named, listed) if name is not None]
             splits[split] = {name: self._read_labels(folder / "labels", name) for name in names}
@@ -271,7 +271,7 @@ class PredictionFiles:
         if not path.is_file():
             if optional:
                 return None
-            raise InputError(f"{path}: no such file; it should hold the labels of {name!r}")
+            raise InputError(f"{path}: no such file; it should contain the labels of {name!r}")
         return frame_labels(
             parse_labels(path.read_bytes(), str(path)), len(self._predictions[name])
         )
@@ -293,7 +293,7 @@ class PredictionFiles:
 
 
 def _no_labels(split: str, for_threshold: bool, place: str) -> InputError:
-    way_out = "give one, as --threshold=0.5" if for_threshold else "choose another --split"
+    way_out = "specify one, e.g. --threshold=0.5" if for_threshold else "choose another --split"
     purpose = "to choose the threshold on" if for_threshold else "to score"
     return InputError(f"{place} has no song with labels in split {split!r} {purpose}; {way_out}")
 

@@ -131,7 +131,7 @@ class PrepareSettings(Settings):
         if self.dataset != "builtin" and not self.data_dir:
             raise InputError(f"--data_dir: is not given, --dataset={self.dataset} needs it")
         if self.dataset == "builtin" and self.data_dir:
-            raise InputError("--data_dir: --dataset=builtin has none; name the kind of data set")
+            raise InputError("--data_dir: --dataset=builtin has none; specify the kind of data set")
         for field in dataclasses.fields(self):
             kinds = field.metadata["help"].split(":")[0].split(", ")
             foreign = set(kinds) <= set(DATASETS) and self.dataset not in kinds
@@ -144,17 +144,19 @@ class PrepareSettings(Settings):
             limits = getattr(self, name)
             if len(limits) != 2 or limits[0] > limits[1]:
                 found = ",".join(f"{limit:g}" for limit in limits)
-                raise InputError(f"--{name}: found {found}, expected the lowest and the highest")
+                raise InputError(
+                    f"--{name}: found {found}, expected the lowest and the highest value"
+                )
         if self.split_by == "lists" and not self.split_lists:
             raise InputError("--split_lists: is not given, --split_by=lists needs it")
         if self.split_lists and self.split_by not in ("auto", "lists"):
             raise InputError(f"--split_lists: contradicts --split_by={self.split_by}")
         if self.beam_options and self.beam_runner is None:
-            raise InputError("--beam_options: --beam_runner is not given, whose options they are")
+            raise InputError("--beam_options: requires --beam_runner")
         if storage.is_remote(self.output):
             raise InputError(
                 f"--output: found {self.output!r}, expected a local folder; "
-                "name the object store by --storage, and keep the run folder here"
+                "specify the object store with --storage, and keep the run folder on this machine"
             )
 
     @property
@@ -292,7 +294,7 @@ def _make_records(
         if song.id in made:
             records[song.id] = made[song.id]
         else:
-            reason = reasons.get(song.id, f"{song.audio}: its record did not arrive")
+            reason = reasons.get(song.id, f"{song.audio}: its record is missing")
             skipped.append(SkippedSong(song.id, song.split, reason))
     checksums.save(listing.songs, records)
     skipped = [dataclasses.replace(song, reason=plain_text(song.reason)) for song in skipped]
@@ -305,7 +307,7 @@ def _finished_records(
     """Records of earlier runs that still belong to their songs and are intact."""
     found, damaged = shards.find_records(root)
     for message in damaged:
-        print(f"warning: {message}; its songs are prepared anew", file=sys.stderr)
+        print(f"warning: {message}; its songs are prepared again", file=sys.stderr)
 
     def intact_record(song: SourceSong) -> FinishedRecord | None:
         """The song's record, if it has one of these settings and this audio."""
@@ -377,7 +379,7 @@ def _warn_of_equal_recordings(songs: list[SourceSong], records: dict[str, Finish
             pairs.append(f"{other.id} ({other.split}) and {song.id} ({song.split})")
     if pairs:
         print(
-            "warning: the same recording is in several splits, so that scores are too good: "
+            "warning: the same recording is in several splits, so scores will be too good: "
             + quoted_list(pairs, 3),
             file=sys.stderr,
         )

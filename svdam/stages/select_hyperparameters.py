@@ -314,7 +314,7 @@ def best_flagfile(grid_settings: dict[str, Any], best: Configuration, output: Pa
     settings = SearchSettings(**(kept | chosen))
     return (
         "# The best configuration by eq. 3; a flagfile for maximize_activation.\n"
-        "# The opposite examples: add --direction=min (max) and another --output.\n"
+        "# For the opposite direction, add --direction=min (or max) and another --output.\n"
         + settings.to_flagfile()
     )
 
@@ -344,4 +344,4 @@ def _report(ranking: Ranking, table: str, folder: Path, correlations: dict[str, 
         print(f"rank correlation of the distance with {name.replace('_', ' ')}: {value:+.2f}")
     best = shlex.quote(str(folder / "best.cfg"))
     print(f"ranking: {folder / 'ranking.csv'}")
-    print(f"run the best: python -m svdam.maximize_activation --flagfile={best}")
+    print(f"run the best configuration: python -m svdam.maximize_activation --flagfile={best}")

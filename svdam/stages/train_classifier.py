@@ -23,6 +23,9 @@ def train_classifier(settings: ClassifierSettings) -> None:
         summary = classifier.train_classifier(settings, records, run)
         run.mark_complete(summary)
     error, epoch = summary["validation_error"], summary["best_epoch"] + 1
-    print(f"best of {settings.num_epochs} epochs: {epoch}, validation error {error:.2%} of frames")
+    print(
+        f"best of {settings.num_epochs} epochs: {epoch}, with a frame error of {error:.2%} on the "
+        "validation songs"
+    )
     print(f"classifier: {run.folder / 'classifier.keras'}")
     print(f"watch it with: {tensorboard_command(run.folder)}")

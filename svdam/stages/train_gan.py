@@ -43,7 +43,7 @@ def train_gan(settings: GanSettings) -> None:
             summary = gan.train_gan(settings, records, run, classifier, strategy)
             run.mark_complete(summary)
     except WorkerLostError as error:
-        print(f"{error}; starting again from the last checkpoint", file=sys.stderr, flush=True)
+        print(f"{error}; restarting from the last checkpoint", file=sys.stderr, flush=True)
         os.execv(sys.executable, sys.orig_argv)
     print(f"generator: {run.folder / 'generator.keras'}")
     print(f"watch it with: {tensorboard_command(run.folder)}")

@@ -65,11 +65,12 @@ class Checkpoints:
                 problems.append(f"{path}: the checkpoint cannot be restored ({one_line(error)})")
                 continue
             for problem in problems:
-                warnings.warn(f"{problem}; going on from step {number} instead", stacklevel=2)
+                warnings.warn(f"{problem}; resuming from step {number} instead", stacklevel=2)
             return int(self.step.numpy())
         if problems:
             raise InputError(
-                f"{problems[0]}, nor can any other; choose another --output to start afresh"
+                f"{problems[0]}, nor can any other; choose another --output to start from the "
+                "beginning"
             )
         return 0
 

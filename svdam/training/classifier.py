@@ -208,8 +208,8 @@ def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.M
         )
     if ends_in_probabilities(classifier):
         raise InputError(
-            f"--initial: {settings.initial} ends in probabilities, but what is trained ends in "
-            "logits; save it without its sigmoid or softmax"
+            f"--initial: {settings.initial} ends in probabilities, but training requires logits; "
+            "save it without its sigmoid or softmax"
         )
     return classifier
 
@@ -220,8 +220,8 @@ def _require_varied_bands(records: Records) -> None:
     if len(still):
         raise InputError(
             f"--records: {records.folder} holds training songs in which {len(still)} of "
-            f"{len(records.std)} mel bands never change, from band {still[0]} on, so that they "
-            "cannot be standardised; add songs with sound at those frequencies"
+            f"{len(records.std)} mel bands never change (from band {still[0]}), so they cannot be "
+            "standardised; add songs with energy at these frequencies"
         )
 
 
@@ -268,8 +268,9 @@ class _Validation:
         songs = [song for song in records.songs("valid") if song.has_labels]
         if not songs:
             raise InputError(
-                f"--records: {records.folder} holds no labelled validation songs, which choose the "
-                "best epoch; prepare the data with labels and a validation split"
+                f"--records: {records.folder} contains no labelled validation songs, which are "
+                "needed to choose the best epoch; prepare the data with labels and a validation "
+                "split"
             )
         self._songs = songs[: settings.validation_songs]
         self._records = records
@@ -292,8 +293,8 @@ def _finite(values: dict[str, tf.Tensor], step: int) -> dict[str, float]:
     numbers = {name: float(value.numpy()) for name, value in values.items()}
     if not np.isfinite(numbers["loss"]):
         raise InputError(
-            f"batch {step}: the loss is {numbers['loss']}; the run stops and its last checkpoint "
-            "stays. Try a smaller --learning_rate"
+            f"batch {step}: the loss is {numbers['loss']}; the run stops, and its last checkpoint "
+            "is kept. Try a smaller --learning_rate"
         )
     return numbers
 

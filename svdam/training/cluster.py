@@ -73,7 +73,7 @@ class Cluster:
         except _LOST as error:
             if not self._has_others:
                 raise
-            raise WorkerLostError(f"another process is gone ({one_line(error)})") from error
+            raise WorkerLostError(f"another process has died ({one_line(error)})") from error
 
     @tf.function
     def _votes(self, wish: tf.Tensor) -> tf.Tensor:

@@ -216,7 +216,7 @@ def _finite(losses: dict[str, tf.Tensor], iteration: int) -> dict[str, float]:
     for name, value in values.items():
         if not np.isfinite(value):
             raise InputError(
-                f"iteration {iteration}: {name} is {value}; the run stops and its last checkpoint "
-                "stays. Try a smaller --learning_rate, or look at the data"
+                f"iteration {iteration}: {name} is {value}; the run stops, and its last "
+                "checkpoint is kept. Try a smaller --learning_rate, or check the data"
             )
     return values

@@ -83,10 +83,10 @@ def test_bad_files_are_refused(tmp_path, tone):
         ("missing.wav", "no such file"),
         (".", "is a folder"),
         ("empty.wav", r"is empty \(0 bytes\)"),
-        ("text.mp3", "is no audio file that can be read"),
+        ("text.mp3", "is not a readable audio file"),
         ("none.wav", "holds no samples"),
         ("nan.wav", "not finite"),
-        ("cut.flac", "cut short or damaged|is no audio file"),
+        ("cut.flac", "truncated or damaged|is not a readable audio file"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             load_audio(tmp_path / name)

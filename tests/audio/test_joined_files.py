@@ -102,7 +102,7 @@ def test_a_damaged_second_part_is_named(tmp_path):
     second[60:4000] = bytes(3940)
     with pytest.raises(InputError, match=r"file\.ogg: "):
         loaded(tmp_path, ogg() + second, "ogg")
-    with pytest.raises(InputError, match=r"file\.mp3: is cut short or damaged"):
+    with pytest.raises(InputError, match=r"file\.mp3: is truncated or damaged"):
         loaded(tmp_path, mp3() + mp3()[:-9000], "mp3")
 
 

@@ -75,7 +75,7 @@ class Writing(Stage):
 
 
 def test_a_full_disk_is_named_with_the_way_out():
-    message = r"^records/a: no space left on device; mend that and run again: what is finished"
+    message = r"^records/a: no space left on device; fix this and run the same command again; fin"
     with pytest.raises(InputError, match=message):
         run_stage(["records/a"], Writing(), "DirectRunner")
 
@@ -109,5 +109,5 @@ def test_without_a_runner_this_thread_works_through_the_elements(tmp_path):
     assert done == [1] * 7 and len(list(tmp_path.glob("closed *"))) == 1
     with pytest.raises(InputError, match=r"^-3: is below 0$"):
         run_stage([1, -3], stage)
-    with pytest.raises(InputError, match=r"^records/a: no space left on device; mend that and run"):
+    with pytest.raises(InputError, match=r"^records/a: no space left on device; fix this and run"):
         run_stage(["records/a"], Writing())

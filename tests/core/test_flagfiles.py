@@ -46,9 +46,15 @@ def test_what_is_part_of_a_value_stays(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--name=songs  # all", 'comment needs a line of its own; .* write --name="songs  # all"'),
-        ("--name=songs // all", "a comment needs a line of its own"),
-        ("--fast  # quickly", "found '--fast  # quickly', expected one flag, as --name=value"),
+        (
+            "--name=songs  # all",
+            'comment must be on a separate line; .* write --name="songs  # all"',
+        ),
+        ("--name=songs // all", "a comment must be on a separate line"),
+        (
+            "--fast  # quickly",
+            "found '--fast  # quickly', expected one flag in the form --name=value",
+        ),
         ("--name songs", "found '--name songs', expected one flag"),
         ("--name = songs", "expected one flag"),
         ("name=songs", "expected one flag"),
@@ -56,7 +62,7 @@ def test_what_is_part_of_a_value_stays(tmp_path):
         ("--a=1 --b=2", 'found a second flag; write one per line; .* write --a="1 --b=2"'),
         ('--name="songs', "whose quotes do not match"),
         ("--name=“songs”", "whose quotes do not match"),
-        ("--name=songs \\", "cannot go on in the next line"),
+        ("--name=songs \\", "cannot continue on the next line"),
     ],
 )
 def test_refused_with_file_and_line(tmp_path, line, message):
@@ -67,7 +73,7 @@ def test_refused_with_file_and_line(tmp_path, line, message):
 
 def test_files_that_cannot_be_read(tmp_path):
     for content, message in (
-        (b"--name=caf\xe9\n", "is not text in UTF-8"),
+        (b"--name=caf\xe9\n", "is not UTF-8 text"),
         ("--name=x".encode("utf-16-le"), "expected one flag"),
         (f"--flagfile={tmp_path}/f.cfg".encode(), "includes itself"),
         (b"--flagfile=", "is not given"),

@@ -121,7 +121,7 @@ def test_every_cut_is_noticed(tmp_path):
     content = (tmp_path / "a.npz").read_bytes()
     for length in range(0, len(content), 7):
         (tmp_path / "cut.npz").write_bytes(content[:length])
-        with pytest.raises(InputError, match=r"cut.npz: is no whole .npz archive"):
+        with pytest.raises(InputError, match=r"cut.npz: is not a complete .npz archive"):
             read_npz(tmp_path / "cut.npz")
 
 

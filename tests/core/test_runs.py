@@ -69,12 +69,12 @@ def test_what_is_no_finished_run_of_the_command_is_refused(tmp_path):
         run.mark_complete()
     make = "python -m svdam.train_gan --flagfile=flags/gan.cfg"
     for name, message in (
-        ("missing", f"--generator: .*missing does not exist; make it with: {make}"),
-        ("empty", f"--generator: .*empty is empty; make it with: {make}"),
-        ("foreign", "--generator: .*foreign is no run folder"),
+        ("missing", f"--generator: .*missing does not exist; create it with: {make}"),
+        ("empty", f"--generator: .*empty is empty; create it with: {make}"),
+        ("foreign", "--generator: .*foreign is not a run folder"),
         ("older", "has format 0, expected 1: another version of svdam wrote it"),
         ("broken", "config.json: is not valid JSON"),
-        ("unfinished", "has not come to its end; go on with it: python -m svdam.train_gan"),
+        ("unfinished", "is incomplete; resume it with: python -m svdam.train_gan"),
         ("other", "was written by prepare_data, not by train_gan"),
     ):
         with pytest.raises(InputError, match=message) as caught:
@@ -85,7 +85,7 @@ def test_what_is_no_finished_run_of_the_command_is_refused(tmp_path):
 def test_a_folder_of_something_else_is_not_written_into(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with (
-        pytest.raises(InputError, match="is no run folder"),
+        pytest.raises(InputError, match="is not a run folder"),
         start_run(tmp_path, "train_gan", Sample()),
     ):
         pass
@@ -148,7 +148,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).symlink_to(tmp_path / target)
         with (
-            pytest.raises(InputError, match=r"leads out of its folder|cannot be written"),
+            pytest.raises(InputError, match=r"points outside its folder|cannot be written"),
             start_run(folder, "train_gan", Sample(), {"data": "abc"}),
         ):
             pass
@@ -189,7 +189,9 @@ def test_a_second_run_is_refused_and_a_dead_ones_lock_is_taken_over(tmp_path, re
     try:
         assert process.stdout.readline() == b"locked\n"
         with (
-            pytest.raises(InputError, match=rf"is in use by .*, pid {process.pid}; wait for it"),
+            pytest.raises(
+                InputError, match=rf"is being used by .*, pid {process.pid}; wait for it"
+            ),
             start_run(tmp_path / "run", "train_gan", Sample()),
         ):
             pass

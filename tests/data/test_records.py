@@ -149,10 +149,12 @@ def test_foreign_manifests_are_refused(copy, change, message):
 
 
 def test_a_folder_that_holds_no_records_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"--records: .* does not exist; make it with: python -m"):
+    with pytest.raises(
+        InputError, match=r"--records: .* does not exist; create it with: python -m"
+    ):
         open_records(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InputError, match="is no run folder"):
+    with pytest.raises(InputError, match="is not a run folder"):
         open_records(tmp_path)
 
 

@@ -55,7 +55,7 @@ def test_a_worker_that_hangs_is_given_up(song, tmp_path):
     os.mkfifo(fifo)  # Opening it waits for a writer that never comes.
     start = time.monotonic()
     reason = worker.prepare(song("hanging", fifo))
-    assert "endless.wav: was given up after 0 s" in reason or "was given up after 1 s" in reason
+    assert "endless.wav: was abandoned after 0 s" in reason or "was abandoned after 1 s" in reason
     assert time.monotonic() - start < 15
     worker.close()
 

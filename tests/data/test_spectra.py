@@ -89,5 +89,5 @@ def test_audio_of_another_recording(records, corpus, tmp_path, cache, change):
 def test_no_room(records, cache, monkeypatch):
     usage = shutil.disk_usage(".")._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match="GB are free; make room"):
+    with pytest.raises(InputError, match="GB are free; free some space"):
         open_spectra(records)

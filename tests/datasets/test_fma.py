@@ -64,7 +64,7 @@ def test_tracks_without_sound_are_reported_and_the_others_taken(tmp_path, capsys
         "000/000140.mp3": "tracks.csv:6: fma_small/000/000140.mp3 does not exist",
         "098/098565.mp3": "098565.mp3: is too short: 1.60 s give 109 frames, expected at least 115",
         "098/098567.mp3": "098567.mp3: is too short: 0.50 s",
-        "099/099134.mp3": "099134.mp3: is no audio file that can be read",
+        "099/099134.mp3": "099134.mp3: is not a readable audio file",
         "108/108925.mp3": "108925.mp3: ",
         "133/133297.mp3": "133297.mp3: is empty (0 bytes)",
     }.items():

@@ -51,8 +51,8 @@ REFUSED = {
     b"0 1 sing\n0 1 nosing\n": r"x\.lab:2: contradicts line 1",
     b"0 1 sing\r\n1 2 nosing\r\n2 3 humming": r"x\.lab:3: found label 'humming'",
     b"# a\x0cb\n0 1 humming\n": r"x\.lab:2: found label 'humming'",
-    b"RIFF\x24\x00\x00\x00WAVE": r"x\.lab:1: is no text",
-    b"0 1 sing\n1 2 \x00\n": r"x\.lab:2: is no text",
+    b"RIFF\x24\x00\x00\x00WAVE": r"x\.lab:1: is not text",
+    b"0 1 sing\n1 2 \x00\n": r"x\.lab:2: is not text",
 }
 
 

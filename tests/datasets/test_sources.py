@@ -67,7 +67,7 @@ def test_jamendo_refuses_other_layouts(tmp_path, missing):
 def test_jamendo_without_any_song(tmp_path):
     with pytest.raises(InputError, match=r"no song found.*gone.wav does not exist"):
         list_jamendo(_jamendo(tmp_path, b"gone.wav\n"))
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a directory"):
         list_jamendo(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="is not given"):
         list_jamendo(None)
@@ -146,9 +146,14 @@ def test_fma_refuses_other_tables(tmp_path, old, new, message):
     [
         ("3,,validation", "3,,", "000/000003.mp3", "tracks.csv:6: found split '', expected one of"),
         ("5,,test", "5,,holdout", "000/000005.mp3", "tracks.csv:7: found split 'holdout'"),
-        ("3,,validation", "three,,test", "tracks.csv:6", "is no track: found ['three'] and 6"),
-        ("3,,validation,medium,Pop,x", "3,,test", "tracks.csv:6", "is no track: found ['3'] and 3"),
-        ("3,,validation", "-3,,validation", "tracks.csv:6", "is no track: found ['-3']"),
+        ("3,,validation", "three,,test", "tracks.csv:6", "is not a track: found ['three'] and 6"),
+        (
+            "3,,validation,medium,Pop,x",
+            "3,,test",
+            "tracks.csv:6",
+            "is not a track: found ['3'] and 3",
+        ),
+        ("3,,validation", "-3,,validation", "tracks.csv:6", "is not a track: found ['-3']"),
     ],
 )
 def test_fma_rows_that_are_no_tracks_are_skipped_alone(tmp_path, old, new, lost, reason):
@@ -193,7 +198,7 @@ def test_folder_names_audio_of_formats_that_are_not_read(tmp_path):
     assert [song.id for song in listing.songs] == ["a.wav"]
     reasons = {song.id: song.reason for song in listing.skipped}
     assert reasons.keys() == {"b/c.M4A", "d.wma"}
-    assert "b/c.M4A: is of a format that is not read; convert it" in reasons["b/c.M4A"]
+    assert "b/c.M4A: has an unsupported format; convert it" in reasons["b/c.M4A"]
     (tmp_path / "a.wav").unlink()
     with pytest.raises(InputError, match=r"no song found: .*c\.M4A: is of a format"):
         list_folder(str(tmp_path))
@@ -241,7 +246,7 @@ def test_folder_leaves_out_what_is_hidden(tmp_path):
     assert found == ["annexed.wav", "x/@home.wav", "x/and you.mp3", "y/@artist/g.wav"]
     (warning,) = listing.warnings
     assert warning == (
-        "hidden files and folders are left out: '#recycle', '$RECYCLE.BIN', '.Trash-1000', '.git', "
+        "ignoring hidden files and folders: '#recycle', '$RECYCLE.BIN', '.Trash-1000', '.git', "
         "'.old take.wav', '__MACOSX' and 2 more"
     )
     hidden = tmp_path / ".git/annex"  # Named by the user, it is not hidden.
@@ -264,7 +269,7 @@ STEMS = {
     "DSD100": (
         {"Mixtures/A": ["mixture"], "Sources/A": ["vocals", "drums", "bass", "other"]},
         ["Mixtures/A/mixture.wav"],
-        "no mixture beside them is taken",
+        "no mixture next to them is taken",
     ),
     "separated in two": (
         {"": ["song"], "out/song": ["vocals", "accompaniment"]},
@@ -320,7 +325,7 @@ def test_folder_names_labels_that_no_song_uses(tmp_path, name, content, words, b
         assert not listing.warnings  # The folder may hold more than the lists name.
         return
     (warning,) = listing.warnings
-    assert warning.startswith("files that look like labels belong to no song: ")
+    assert warning.startswith("some files that look like labels do not belong to any song: ")
     assert words in warning
     assert "those of 'audio/a.wav' may be 'audio/a.lab' or 'labels/audio/a.lab' or" in warning
 
@@ -330,7 +335,7 @@ def test_folder_with_all_labels_in_place_needs_no_word(tmp_path):
     _touch(tmp_path, "b.txt", content=b"0 1 sing")
     assert list_folder(str(tmp_path)).warnings == []
     _touch(tmp_path, "c.lab")
-    assert "belong to no song: 'c.lab'" in list_folder(str(tmp_path)).warnings[0]
+    assert "do not belong to any song: 'c.lab'" in list_folder(str(tmp_path)).warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_songs_in_no_folder_of_a_split_are_skipped(tmp_path):
     listing = list_stems(str(tmp_path), MixSettings())
     assert [song.id for song in listing.songs] == ["train/a"]
     assert [song.reason for song in listing.skipped] == [
-        "extra/b: is in none of the folders of splits"
+        "extra/b: is not in any of the split folders"
     ]
 
 
@@ -148,7 +148,7 @@ def test_labelled_recordings_are_no_backings(stems, lists, tmp_path):
 @pytest.mark.parametrize(
     "lines, message",
     [
-        ("singers/dora\n", r"test:1: 'singers/dora' is neither a song nor a folder of any"),
+        ("singers/dora\n", r"test:1: 'singers/dora' is neither a song nor a folder with songs"),
         ("singers/bert\n", r"test:1: 'singers/bert' is in 'valid', too"),
     ],
 )

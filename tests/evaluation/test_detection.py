@@ -132,7 +132,7 @@ def test_auroc_of_one_class_is_undefined(value):
 
 
 def test_a_song_without_frames_is_left_out():
-    with pytest.warns(UserWarning, match="song 1 has no frame"):
+    with pytest.warns(UserWarning, match="song 1 has no frames"):
         scores = detection.evaluate(
             [np.array([0.2, 0.8]), np.array([])], [np.array([0, 1]), np.array([])], 0.5
         )
@@ -146,7 +146,7 @@ def test_a_song_without_frames_is_left_out():
         ([], [], None, "no labelled frame"),
         ([[0.1, 0.2]], [[1]], None, "song 0: found 2 predictions and 1 labels"),
         ([[[0.1], [0.2]]], [[1, 0]], None, r"song 0: found predictions of shape \(2, 1\)"),
-        ([[0.1, 1.5]], [[1, 0]], None, "song 0: 1 of 2 predictions are no probability"),
+        ([[0.1, 1.5]], [[1, 0]], None, "song 0: 1 of 2 predictions are not probabilities"),
         ([[0.1], [np.nan]], [[1], [0]], None, "song 1: 1 of 1 predictions"),
         ([["a"]], [[1]], None, "song 0: found predictions"),
         ([[0.1, 0.2]], [[1, 2]], None, "song 0: found labels"),

@@ -118,7 +118,7 @@ def test_distance_beyond_doubles_is_infinite():
         ((0, np.eye(1), 0, 1), "var_a has shape"),
         (([0, 0], np.eye(2), [0], np.eye(1)), "same response"),
         (([0, 0], [[1, 2], [0, 1]], [0, 0], np.eye(2)), "not symmetric"),
-        (([0, 0], np.eye(2), [0, 0], [[1, 2], [2, 1]]), "var_b is no covariance"),
+        (([0, 0], np.eye(2), [0, 0], [[1, 2], [2, 1]]), "var_b is not a covariance"),
         ((np.zeros((2, 2)), np.eye(2), 0, 1), "mean_a has shape"),
     ],
 )

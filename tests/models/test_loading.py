@@ -76,8 +76,8 @@ def test_files_that_are_no_models_are_refused(tmp_path):
     for name, message in (
         ("text.keras", "is not a .keras file"),
         ("cut.keras", "is not a .keras file|cannot be loaded"),
-        ("missing.keras", "does not exist; make it with: python -m svdam.train_gan"),
-        ("runless", "is empty; make it with: python -m svdam.train_gan --flagfile=flags/gan.cfg"),
+        ("missing.keras", "does not exist; create it with: python -m svdam.train_gan"),
+        ("runless", "is empty; create it with: python -m svdam.train_gan --flagfile=flags/gan.cfg"),
     ):
         with pytest.raises(InputError, match=message) as caught:
             load_model(tmp_path / name, "generator")

@@ -81,7 +81,9 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path, disk):
         stream.write("x" * (1 << 20))
     assert os.listdir(tmp_path / "small") == ["a.json"]
     assert (tmp_path / "small/a.json").read_text() == '{\n  "old": 1\n}\n'
-    assert "the disk is full; make room, the same command then goes on" in explanation(caught.value)
+    assert "the disk is full; free some space, then run the same command again" in explanation(
+        caught.value
+    )
 
 
 def message_of(stage: str) -> str:
@@ -139,7 +141,9 @@ def test_two_runs_with_one_storage_folder(tmp_path):
     )  # fmt: skip
     with (
         locked_folder(tmp_path / "big", "storage"),
-        pytest.raises(InputError, match=rf"--storage: .*big is in use by .*, pid {os.getpid()}"),
+        pytest.raises(
+            InputError, match=rf"--storage: .*big is being used by .*, pid {os.getpid()}"
+        ),
     ):
         prepare_data(settings)
     prepare_data(settings)

@@ -309,7 +309,7 @@ def test_models_without_one_input_and_one_output(tmp_path):
     assert "has 2 inputs (" in refusal(tmp_path / "two.keras")
     with pytest.warns(UserWarning, match="not yet been built"):
         keras.Sequential([keras.layers.Dense(3)]).save(tmp_path / "unbuilt.keras")
-    assert "says nothing about its input" in refusal(tmp_path / "unbuilt.keras")
+    assert "does not define its input" in refusal(tmp_path / "unbuilt.keras")
 
 
 class Sample(Settings):
@@ -320,7 +320,7 @@ def test_a_run_folder_whose_model_is_a_link_to_elsewhere(whole, tmp_path):
     with start_run(tmp_path / "run", "train_classifier", Sample()) as run:
         run.mark_complete()
     (tmp_path / "run/classifier.keras").symlink_to(whole)
-    with pytest.raises(InputError, match=r"classifier.keras: leads out of its folder, to /"):
+    with pytest.raises(InputError, match=r"classifier.keras: points outside its folder, to /"):
         load_model(tmp_path / "run", "classifier")
 
 

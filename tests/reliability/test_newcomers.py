@@ -28,9 +28,17 @@ COLLECT = ["--records=runs/data", "--top_n=4"]
     ("command", "flags", "words"),
     [
         # The wrong folder.
-        ("train_classifier", ["--records=corpus"], ["no run folder", MAKE + "prepare_data"]),
-        ("train_classifier", ["--records=corpus/audio"], ["no run folder", MAKE + "prepare_data"]),
-        ("train_gan", ["--records=runs"], ["--records: runs is no run folder", "make one with"]),
+        ("train_classifier", ["--records=corpus"], ["not a run folder", MAKE + "prepare_data"]),
+        (
+            "train_classifier",
+            ["--records=corpus/audio"],
+            ["not a run folder", MAKE + "prepare_data"],
+        ),
+        (
+            "train_gan",
+            ["--records=runs"],
+            ["--records: runs is not a run folder", "create one with"],
+        ),
         ("train_gan", ["--records=runs/gan"], ["was written by train_gan", MAKE + "prepare_data"]),
         ("train_gan", ["--records=runs/data/manifest.json"], ["is a file, expected a run folder"]),
         (
@@ -41,7 +49,7 @@ COLLECT = ["--records=runs/data", "--top_n=4"]
         (
             "collect_responses",
             [*COLLECT, "--classifier=corpus/audio/a.wav"],
-            ["--classifier: corpus/audio/a.wav is no .keras file"],
+            ["--classifier: corpus/audio/a.wav is not a .keras file"],
         ),
         (
             "maximize_activation",
@@ -50,21 +58,25 @@ COLLECT = ["--records=runs/data", "--top_n=4"]
         ),
         ("evaluate_classifier", ["--classifier=runs/evaluation"], ["written by evaluate_classif"]),
         # A stage that has not run yet.
-        ("train_classifier", ["--records=none"], ["none does not exist; make it with", "prepare"]),
+        (
+            "train_classifier",
+            ["--records=none"],
+            ["none does not exist; create it with", "prepare"],
+        ),
         (
             "collect_responses",
             [*COLLECT, "--classifier=none"],
-            ["none does not exist; make it with", MAKE + "train_classifier"],
+            ["none does not exist; create it with", MAKE + "train_classifier"],
         ),
         (
             "maximize_activation",
             ["--classifier=runs/classifier", "--generator=none"],
-            ["--generator=none the excerpt itself is searched", "--prior=none"],
+            ["--generator=none, the excerpt itself is optimized", "--prior=none"],
         ),
         (
             "maximize_activation",
             ["--classifier=runs/classifier", "--generator=missing"],
-            ["missing does not exist; make it with", MAKE + "train_gan"],
+            ["missing does not exist; create it with", MAKE + "train_gan"],
         ),
         ("select_hyperparameters", ["--grid=none", RESPONSES], ["none does not exist", "maximize"]),
         (
@@ -125,7 +137,7 @@ COLLECT = ["--records=runs/data", "--top_n=4"]
             ["--maximize: runs/am_min has other direction"],
         ),
         # Results into the wrong place.
-        ("train_gan", ["--records=runs/data", "--output=corpus"], ["corpus is no run folder"]),
+        ("train_gan", ["--records=runs/data", "--output=corpus"], ["corpus is not a run folder"]),
         (
             "train_gan",
             ["--records=runs/data", "--output=runs/classifier"],
@@ -145,24 +157,32 @@ COLLECT = ["--records=runs/data", "--top_n=4"]
         (
             "train_classifier",
             ["--records=runs/data", "--noaugment", "--batch_size=1000000"],
-            ["--batch_size: 1000000 would take about", "use a smaller one"],
+            ["--batch_size: 1000000 would take about", "use a smaller value"],
         ),
         (
             "train_gan",
             ["--records=runs/data", "--batch_size=1000000"],
-            ["--batch_size: 1000000 would take about", "use a smaller one"],
+            ["--batch_size: 1000000 would take about", "use a smaller value"],
         ),
         (
             "collect_responses",
             [*COLLECT, "--classifier=runs/classifier", "--batch_size=1000000"],
-            ["--batch_size: 1000000 would take about", "use a smaller one"],
+            ["--batch_size: 1000000 would take about", "use a smaller value"],
         ),
         # Data sets.
         ("prepare_data", ["--dataset=jamendo", "--data_dir=corpus/audio"], ["filelists"]),
         ("prepare_data", ["--dataset=fma", "--data_dir=corpus"], ["fma_metadata/tracks.csv"]),
         ("prepare_data", ["--dataset=folder", "--data_dir=corpus/labels"], ["holds no audio"]),
-        ("prepare_data", ["--dataset=folder", "--data_dir=corpus/audio/a.wav"], ["is no folder"]),
-        ("prepare_data", ["--dataset=jamendo", "--data_dir=nowhere"], ["nowhere is no folder"]),
+        (
+            "prepare_data",
+            ["--dataset=folder", "--data_dir=corpus/audio/a.wav"],
+            ["is not a directory"],
+        ),
+        (
+            "prepare_data",
+            ["--dataset=jamendo", "--data_dir=nowhere"],
+            ["nowhere is not a directory"],
+        ),
         # Names that do not exist.
         (
             "collect_responses",
@@ -211,14 +231,14 @@ def test_messages_say_what_to_do(world, command, flags, words):
 def test_a_run_that_was_not_finished(world):
     (world / "runs/gan/complete.json").unlink()
     message = refusal("maximize_activation", "--classifier=runs/classifier", "--generator=runs/gan")
-    assert "has not come to its end; go on with it: python -m svdam.train_gan" in message
+    assert "is incomplete; resume it with: python -m svdam.train_gan" in message
     assert "--flagfile=runs/gan/flags.cfg" in message
 
 
 def test_a_model_that_was_removed_from_its_run(world):
     (world / "runs/classifier/classifier.keras").unlink()
     message = refusal("collect_responses", "--records=runs/data", "--classifier=runs/classifier")
-    assert "classifier.keras does not exist; make it with" in message
+    assert "classifier.keras does not exist; create it with" in message
 
 
 def test_data_without_labels_or_validation_songs(world):

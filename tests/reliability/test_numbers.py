@@ -101,7 +101,7 @@ def test_one_silent_song_has_statistics_but_no_classifier(tmp_path):
     settings = ClassifierSettings(output=str(tmp_path / "run"), records=str(records.folder))
     with (
         start_run(settings.output, "train_classifier", settings) as run,
-        pytest.raises(InputError, match=r"80 of 80 mel bands never change, .* add songs"),
+        pytest.raises(InputError, match=r"80 of 80 mel bands never change .* add songs"),
     ):
         train_classifier(settings, records, run)
 

@@ -270,7 +270,7 @@ CASES = {
         two_outputs,
         "output",
         refused={
-            "evaluate_classifier": r"2 outputs \(genres .*save a model with the one",
+            "evaluate_classifier": r"2 outputs \(genres .*save a model with only one",
             "all": r"2 outputs \(genres .*--response=genres",
         },
     ),
@@ -322,7 +322,7 @@ CASES = {
         subclassed_on_an_input,
         refused={"evaluate_classifier": r"--output_is: .* ends in 'subclassed.*' \(Subclassed\)"},
     ),
-    "subclassed": Case(subclassed, refused={"all": "says nothing about its input"}),
+    "subclassed": Case(subclassed, refused={"all": "does not define its input"}),
 }
 
 

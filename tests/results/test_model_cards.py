@@ -120,8 +120,11 @@ def test_a_card_of_another_model_is_refused(model):
         ({"licence": 3}, "licence: found 3, expected one line of text"),
         ({"checksum": "12ab"}, "checksum: found '12ab', expected 64 hexadecimal digits"),
         ({"format": 2}, "format: found 2, expected 1"),
-        ({"license": "MIT"}, "'license': is no field of a model card; expected one of 'front_end'"),
-        ({"x" * 500: 1}, r"'x+\.\.\.: is no field of a model card"),
+        (
+            {"license": "MIT"},
+            "'license': is not a field of a model card; expected one of 'front_end'",
+        ),
+        ({"x" * 500: 1}, r"'x+\.\.\.: is not a field of a model card"),
     ],
 )
 def test_what_is_wrong_is_said_by_its_field(model, changes, message):

@@ -69,7 +69,7 @@ def test_every_file_is_read_or_refused_with_its_reason(corpus, outcome):
     assert not [name for name in read if name.startswith("refuse-")]
     for name, reason in reasons.items():
         assert reason.startswith(f"{corpus / name}: ") and "\n" not in reason
-        assert "given up" not in reason and "ended its process" not in reason
+        assert "abandoned" not in reason and "ended its process" not in reason
 
 
 def test_nothing_is_lost_that_a_decoder_of_its_own_could_read(corpus, outcome):

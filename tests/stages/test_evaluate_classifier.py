@@ -232,7 +232,7 @@ def test_truth_once_a_second():
     np.testing.assert_array_equal(longer, np.r_[np.repeat(truth, 70), np.zeros(30, bool)])
     np.testing.assert_array_equal(truth_of_frames(truth, 3, 70.0, "song"), truth)
     for frames, rate in ((4, 70.0), (2, 70.0), (281, 1.0), (139, 1.0)):
-        with pytest.raises(InputError, match="song: the labels last"):
+        with pytest.raises(InputError, match="song: the labels cover"):
             truth_of_frames(truth, frames, rate, "song")
 
 
@@ -269,14 +269,18 @@ GOOD = np.full((207, 1), 0.5, "f")
 @pytest.mark.parametrize(
     ("songs", "options", "message"),
     [
-        ({"e_wav": GOOD + 1}, {}, r"bad.npz: 'e.wav' holds values that are no probability"),
-        ({"e_wav": np.full((9, 1), np.nan)}, {}, "no probability"),
+        ({"e_wav": GOOD + 1}, {}, r"bad.npz: 'e.wav' holds values that are not probabilities"),
+        ({"e_wav": np.full((9, 1), np.nan)}, {}, "not probabilities"),
         ({"e_wav": np.zeros((9, 2))}, {}, r"'e.wav' has shape \(9, 2\)"),
         ({"e_wav": np.zeros(9, int)}, {}, "dtype int64"),
-        ({}, {}, "bad.npz: holds no array"),
+        ({}, {}, "bad.npz: contains no array"),
         ({"e_wav": np.zeros(9)}, {}, "'e.wav' has 9 frames, but 207 in the records"),
         ({"x_wav": GOOD}, {}, "has no song with labels in split 'test' to score"),
-        ({"x_wav": GOOD}, {"labels": "corpus"}, "hold no 'b .x..wav', 'c.wav', which .*valid list"),
+        (
+            {"x_wav": GOOD},
+            {"labels": "corpus"},
+            "do not contain 'b .x..wav', 'c.wav', which .*valid list",
+        ),
         ({"e_wav": GOOD}, {"labels": "corpus/labels"}, "--threshold=0.5"),
         ({"x_wav": GOOD}, {"labels": "corpus/labels", "threshold": 0.5}, "no song with labels"),
         ({"e_wav": GOOD}, {"labels": "none.npz", "threshold": 0.5}, "none.npz: no such file"),
@@ -297,9 +301,12 @@ def test_refuses_prediction_files(place, tmp_path, songs, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classifier": "/none/classifier.keras"}, "--classifier: .* does not exist; make it with"),
-        ({"records": "/none"}, "--records: /none does not exist; make it with"),
-        ({"labels": "/x"}, "--labels: needs --predictions"),
+        (
+            {"classifier": "/none/classifier.keras"},
+            "--classifier: .* does not exist; create it with",
+        ),
+        ({"records": "/none"}, "--records: /none does not exist; create it with"),
+        ({"labels": "/x"}, "--labels: requires --predictions"),
         ({"pitch_shifts": ()}, "--pitch_shifts: is empty"),
         ({"pitch_shifts": (10,)}, "--pitch_shifts: needs --audio"),
         ({"pitch_shifts": (-99,), "audio": "/x"}, "--pitch_shifts: found -99"),

@@ -23,7 +23,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_rendered_and_prepared_once_and_mended(cache, capsys, tmp_path):
     records = input_records("builtin")
-    assert "preparing the built-in corpus, once, in" in capsys.readouterr().err
+    assert "rendering the built-in corpus, once, in" in capsys.readouterr().err
     assert {song.split for song in records.songs()} == {"train", "valid", "test"}
     assert all(song.has_labels for song in records.songs()) and len(records.songs()) == 3
     times = {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()}

@@ -216,7 +216,7 @@ def test_a_second_start_goes_on_from_the_chunks(models, tmp_path, monkeypatch):
         maximize_activation(settings)
     assert len(list((tmp_path / "stopped" / "chunks").iterdir())) == 2
     shown = tmp_path / "stopped" / "tensorboard"
-    live = events(shown / "searching latents 1 to 7")
+    live = events(shown / "optimizing latents 1 to 7")
     curves = {f"response/{name}" for name in ("mean", "lowest", "highest")}
     assert set(live.Tags()["tensors"]) == WAYS | curves
     steps = [event.step for event in live.Tensors("response/mean")]
@@ -269,7 +269,7 @@ def test_eq_1_searches_the_excerpt_itself(models, tmp_path):
             {"optimizer": "gradient_ascent", "num_steps": (5,), "weight_decay": 0.1},
             "--weight_decay: .* in the prior's place",
         ),
-        ({"weight_decay": 0.1}, "--weight_decay: .*gradient_ascent alone"),
+        ({"weight_decay": 0.1}, "--weight_decay: .*only gradient_ascent"),
         ({"max_memory": 0}, "--max_memory: found 0"),
         ({"seeds": "5-1"}, "--seeds"),
         ({"num_steps": (5, 5)}, "--num_steps: .* different values"),

@@ -101,7 +101,7 @@ def test_damaged_shards_are_mended(corpus, records_folder, tmp_path, decoded, ca
     prepare_data(_settings(corpus, output))
     assert sorted(decoded) == ["a song.wav", "f.wav"]
     assert _content(output) == _content(records_folder)
-    assert f"warning: {cut}: is cut short" in capsys.readouterr().err
+    assert f"warning: {cut}: is truncated" in capsys.readouterr().err
 
 
 def test_a_crash_while_shards_are_put_in_place_loses_nothing(
@@ -121,7 +121,7 @@ def test_a_crash_while_shards_are_put_in_place_loses_nothing(
         prepare_data(_settings(corpus, tmp_path / "records"))
     monkeypatch.undo()
     decoded.clear()
-    with pytest.raises(InputError, match="has not come to its end; go on with it"):
+    with pytest.raises(InputError, match="is incomplete; resume it with"):
         open_records(tmp_path / "records")
     monkeypatch.setattr(preparation, "run_songs", lambda songs, *_: decoded.extend(songs))
     prepare_data(_settings(corpus, tmp_path / "records"))
@@ -232,9 +232,7 @@ def test_the_same_recording_in_two_splits_is_told(tmp_path, capsys):
     (corpus / "audio/c.wav").write_bytes(whole + b"LIST\4\0\0\0INFO")
     prepare_data(_settings(corpus, tmp_path / "2"))
     shown = capsys.readouterr().err
-    assert (
-        "warning: the same recording is in several splits, so that scores are too good: " in shown
-    )
+    assert "warning: the same recording is in several splits, so scores will be too good: " in shown
     assert "'a.wav (train) and c.wav (valid)', 'a.wav (train) and d.flac (test)'\n" in shown
 
 
@@ -245,7 +243,9 @@ def test_warnings_of_a_listing_are_shown_last(tmp_path, capsys):
     settings = {"dataset": "folder", "data_dir": str(tmp_path / "music")}
     prepare_data(PrepareSettings(output=str(tmp_path / "records"), **settings))
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("warning: files that look like labels belong to no song: 'labels/a.lab'")
+    assert last.startswith(
+        "warning: some files that look like labels do not belong to any song: 'labels/a.lab'"
+    )
 
 
 def test_no_song_to_train_on_is_an_error(tmp_path):

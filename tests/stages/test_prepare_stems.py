@@ -113,7 +113,7 @@ def test_a_stem_that_cannot_be_read_is_named(stems, tmp_path):
     damaged.write_bytes(b"nothing")
     manifest = prepare_data(_settings(folder, tmp_path / "records"))
     reasons = {song["id"]: song["reason"] for song in manifest["skipped"]}
-    assert f"{damaged}: is no audio file" in reasons["singers/anna/song1"]
+    assert f"{damaged}: is not a readable audio file" in reasons["singers/anna/song1"]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_killed_and_interrupted_it_ends_with_the_same_weights(records, undisturb
     wait_for(lambda: set(folder.glob("tensorboard/events.*")) > events, process)
     process.send_signal(signal.SIGTERM)
     status, output = finish(process)
-    assert status == 128 + signal.SIGINT and "run the same command again to go on" in output
+    assert status == 128 + signal.SIGINT and "run the same command again to resume" in output
     assert before < last_saved(folder) < 24
     status, output = finish(start(records, folder, *FLAGS))
     assert status == 0, output
@@ -124,7 +124,7 @@ def test_a_run_may_start_from_the_networks_of_another(records, undisturbed, tmp_
 
 
 def test_networks_of_another_shape_are_refused(records, undisturbed, tmp_path):
-    with pytest.raises(InputError, match=r"--initial: the generator of .* has other layers"):
+    with pytest.raises(InputError, match=r"--initial: the generator of .* has different layers"):
         run_here(records, tmp_path, initial=str(undisturbed), preset="paper")
 
 
@@ -206,7 +206,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage):
     if damage in ("no index", "list"):
         assert again.restore() == step
     else:
-        with pytest.warns(UserWarning, match="ckpt-2: .* going on from step 1 instead"):
+        with pytest.warns(UserWarning, match="ckpt-2: .* resuming from step 1 instead"):
             assert again.restore() == step
     np.testing.assert_array_equal(variable.numpy(), np.arange(5000.0) + step)
     again.save(3)

@@ -125,7 +125,7 @@ def test_workers_have_the_losses_of_one_device_and_a_killed_one_comes_back(
         other = worker(1)
         status, output = finish(chief)
         assert status == 0, output
-        assert "another process is gone" in output and "from the last checkpoint" in output
+        assert "another process has died" in output and "from the last checkpoint" in output
         assert finish(other)[0] == 0
     finally:
         for process in (chief, other):

@@ -89,7 +89,7 @@ def convert(settings: ConversionSettings) -> list[str]:
     written = [settings.output] + ([settings.meanstd] if settings.to_lasagne else [])
     for path in filter(None, written):
         if os.path.exists(path) and not settings.overwrite:
-            raise InputError(f"{path}: exists; choose another name, or give --overwrite")
+            raise InputError(f"{path}: exists; choose another name, or use --overwrite")
     if settings.to_lasagne:
         return _convert_to_lasagne(settings)
     if settings.tf1_checkpoint:
@@ -150,13 +150,15 @@ def _convert_to_lasagne(settings: ConversionSettings) -> list[str]:
         )
     write_npz(_given(settings.output), parameters)
     lines.append(
-        f"{settings.output}: {len(parameters)} parameters, as the original predict.py reads"
+        f"{settings.output}: {len(parameters)} parameters, in the format of the original predict.py"
     )
     if settings.meanstd:
         write_npz(settings.meanstd, {"mean": mean, "std": std})
         lines.append(f"{settings.meanstd}: mean and std of the mel bands")
     else:
-        lines.append("The original standardises by a file of its own: --meanstd=FILE writes it.")
+        lines.append(
+            "The original code standardises with a separate file; write it with --meanstd=FILE."
+        )
     return lines
 
 
@@ -170,7 +172,7 @@ def _require_statistics(settings: ConversionSettings) -> None:
     if settings.meanstd is None and not settings.standardised_input:
         raise InputError(
             "--meanstd: is not given, so the model would take features that are already "
-            "standardised; give the file, or --standardised_input if that is what you want"
+            "standardised; specify the file, or --standardised_input if this is intended"
         )
 
 

@@ -118,7 +118,7 @@ def read_meanstd(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:
         if values.shape != (FRONT_END.num_mels,) or values.dtype.kind != "f":
             raise InputError(
                 f"{path}: {name} has shape {values.shape} and dtype {values.dtype}, expected "
-                f"({FRONT_END.num_mels},) numbers: one a mel band"
+                f"({FRONT_END.num_mels},) numbers: one per mel band"
             )
         if not np.isfinite(values).all():
             raise InputError(f"{path}: {name} holds values that are not finite")
@@ -149,14 +149,14 @@ def _refuse_other_networks(arrays: Mapping[str, np.ndarray], place: str) -> None
         if set(arrays) == {"mean", "std"}:
             raise InputError(f"{place}: holds mean and std; give it as --meanstd, not as --input")
         raise InputError(
-            f"{place}: holds {quoted_list(sorted(arrays), 3)}, expected param0 to param13 as the "
-            "original train.py saves them"
+            f"{place}: holds {quoted_list(sorted(arrays), 3)}, expected param0 to param13, as "
+            "saved by the original train.py"
         )
     if len(names) > 14:
         kind = "with batch normalisation" if _has_batch_normalisation(arrays) else "in all"
         raise InputError(
             f"{place}: holds {len(names)} parameters {kind}, the ISMIR 2015 network has 14; it is "
-            "another network, as those of the phd_extra branch, which cannot be converted"
+            "a different network, e.g. of the phd_extra branch, which cannot be converted"
         )
 
 

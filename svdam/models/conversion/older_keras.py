@@ -183,7 +183,9 @@ def _todays_model(source: Path, kind: str, original: Any | None, folder: Path) -
         ) from error
 
 
-_NEEDED = "; install Keras 2 beside it, in the version of your TensorFlow: pip install tf_keras"
+_NEEDED = (
+    "; install Keras 2 as well, in the version that matches your TensorFlow: pip install tf_keras"
+)
 
 
 def _read_h5(source: Path, folder: Path) -> keras.Model:

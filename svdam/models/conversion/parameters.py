@@ -44,8 +44,8 @@ def checked_parameters(
     extra = sorted(found.keys() - {p.name for p in expected})
     if extra:
         raise InputError(
-            f"{place}: holds {quoted_list(extra, 3)} beside the {len(expected)} parameters of the "
-            "network; it is of another network"
+            f"{place}: holds {quoted_list(extra, 3)} in addition to the {len(expected)} "
+            "parameters of the network; it belongs to a different network"
         )
     return {p.name: _checked(found[p.name], p, place) for p in expected}
 
@@ -60,5 +60,5 @@ def _checked(array: np.ndarray, parameter: Parameter, place: str) -> np.ndarray:
         values = array.astype(np.float32)
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
-        raise InputError(f"{where} holds {bad} values that are no finite single-precision numbers")
+        raise InputError(f"{where} holds {bad} values that are not finite single-precision numbers")
     return values

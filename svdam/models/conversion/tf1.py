@@ -86,7 +86,7 @@ def read_tf1_variables(prefix: str | os.PathLike) -> tuple[dict[str, np.ndarray]
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         return {name: np.asarray(reader.get_tensor(name)) for name in names}, prefix
     except Exception as error:  # Whatever TensorFlow stumbles over in a damaged file.
-        raise InputError(f"{prefix}: is damaged or cut short ({one_line(error)})") from error
+        raise InputError(f"{prefix}: is damaged or truncated ({one_line(error)})") from error
 
 
 def _checkpoint_shapes(prefix: str) -> dict[str, Sequence[int]]:
@@ -97,7 +97,7 @@ def _checkpoint_shapes(prefix: str) -> dict[str, Sequence[int]]:
     for path in (Path(f"{prefix}.index"), Path(f"{prefix}.data-00000-of-00001")):
         if not path.is_file():
             hint = " (give the checkpoint's path without suffix)" if folder.is_dir() else ""
-            raise InputError(f"{prefix}: is no TensorFlow 1 checkpoint: no {path.name}{hint}")
+            raise InputError(f"{prefix}: is not a TensorFlow 1 checkpoint: no {path.name}{hint}")
     try:
         reader = tf.compat.v1.train.NewCheckpointReader(prefix)
         shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
@@ -105,7 +105,7 @@ def _checkpoint_shapes(prefix: str) -> dict[str, Sequence[int]]:
         raise InputError(f"{prefix}: has no readable index ({one_line(error)})") from error
     strange = sorted(n for n, d in dtypes.items() if not (d.is_floating or d.is_integer))
     if strange:
-        raise InputError(f"{prefix}: holds {quoted_list(strange, 3)}, which are no numbers")
+        raise InputError(f"{prefix}: holds {quoted_list(strange, 3)}, which are not numbers")
     size = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
     if size > _MAX_BYTES:
         raise InputError(

@@ -207,8 +207,8 @@ def batch_normalised(parameters):
 REFUSED = [
     (lambda p: without(p, "param7"), r"has no 'param7 \(bias of conv4\)'"),
     (lambda p: {**p, "param14": p["param1"]}, "holds 15 parameters in all"),
-    (lambda p: {**p, "extra": p["param1"]}, "holds 'extra' beside the 14 parameters"),
-    (lambda p: {**p, "param01": p["param1"]}, "holds 'param01' beside"),
+    (lambda p: {**p, "extra": p["param1"]}, "holds 'extra' in addition to the 14 parameters"),
+    (lambda p: {**p, "param01": p["param1"]}, "holds 'param01' in addition to"),
     (transposed_conv2, r"param2 \(weights of conv2\) has shape \(3, 3, 64, 32\), expected \(32,"),
     (lambda p: {**p, "param8": p["param8"].T}, r"param8 \(weights of fc1\) has shape \(256, 4928"),
     (lambda p: {**p, "param1": p["param1"].astype(int)}, r"param1 \(bias of conv1\) has dtype"),
@@ -269,7 +269,7 @@ def test_refuses_bad_statistics(network_path, tmp_path, arrays, message):
 
 def test_refuses_a_truncated_archive(network_path, tmp_path):
     (tmp_path / "cut.npz").write_bytes(network_path.read_bytes()[:-5000])
-    with pytest.raises(InputError, match=r"cut.npz: is no whole .npz archive"):
+    with pytest.raises(InputError, match=r"cut.npz: is not a complete .npz archive"):
         load_lasagne_npz(tmp_path / "cut.npz")
 
 

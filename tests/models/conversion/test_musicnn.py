@@ -134,9 +134,12 @@ def test_tags_are_unique_lists_of_fifty():
         ),
         (
             {"batch_normalization_9/moving_mean": np.full(1506, np.inf, "f")},
-            r"moving_mean \(moving mean of pooled_norm\) holds 1506 values that are no finite",
+            r"moving_mean \(moving mean of pooled_norm\) holds 1506 values that are not finite",
         ),
-        ({"1CNN/kernel": np.zeros((3, 3, 1, 128), "f")}, "holds '1CNN/kernel' beside the 64"),
+        (
+            {"1CNN/kernel": np.zeros((3, 3, 1, 128), "f")},
+            "holds '1CNN/kernel' in addition to the 64",
+        ),
     ],
 )
 def test_other_networks_are_refused(tmp_path, change, message):
@@ -156,7 +159,7 @@ def test_missing_and_damaged_checkpoints_are_refused(tmp_path):
     save(random_variables("vgg"), tmp_path / "MTT_vgg")
     data = tmp_path / "MTT_vgg/.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(InputError, match="is damaged or cut short"):
+    with pytest.raises(InputError, match="is damaged or truncated"):
         load_musicnn(tmp_path, "MTT_vgg")
 
 

@@ -170,7 +170,7 @@ def changed(variables, **changes):
         ),
         (
             lambda: changed(classifier_variables(), conv2d_4__kernel=np.zeros((3, 3), "f")),
-            "holds 'conv2d_4/kernel' beside the 14 parameters",
+            "holds 'conv2d_4/kernel' in addition to the 14 parameters",
         ),
         (
             lambda: changed(classifier_variables(), dense__kernel=np.zeros((4928, 100), "f")),
@@ -188,7 +188,7 @@ def changed(variables, **changes):
             lambda: changed(generator_variables(), gen__conv2d_transpose_2__kernel=None),
             "has no 'gen/conv2d_transpose_2/kernel'",
         ),
-        (lambda: {"words": np.array([b"a", b"b"])}, "holds 'words', which are no numbers"),
+        (lambda: {"words": np.array([b"a", b"b"])}, "holds 'words', which are not numbers"),
     ],
 )
 def test_refuses_other_networks_and_writes_nothing(tmp_path, variables, message):
@@ -211,10 +211,10 @@ def test_refuses_missing_and_damaged_files(tmp_path):
     data = tmp_path / "model.data-00000-of-00001"
     content = data.read_bytes()
     data.write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match="is damaged or cut short"):
+    with pytest.raises(InputError, match="is damaged or truncated"):
         load_tf1_checkpoint(prefix)
     data.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
-    with pytest.raises(InputError, match="is damaged or cut short"):
+    with pytest.raises(InputError, match="is damaged or truncated"):
         load_tf1_checkpoint(prefix)
     (tmp_path / "model.index").write_bytes(b"no index")
     with pytest.raises(InputError, match="has no readable index"):
