@@ -21,7 +21,7 @@ def test_the_refusal_names_the_flag_and_both_sizes(monkeypatch):
     with pytest.raises(InputError) as caught:
         memory.require_memory(3.5 * 2**30, "batch_size", 64)
     assert str(caught.value) == (
-        "--batch_size: 64 would take about 3.5 GiB of memory, and 3.0 are available; "
+        "--batch_size: 64 would take about 3.5 GiB of memory, and only 3.0 are available; "
         "use a smaller value"
     )
 

@@ -30,7 +30,7 @@ def test_writes_a_model_and_its_card(tmp_path, model):
     shape = tagger.input_shape[1:]
     assert shape[0] in (None, card.front_end.excerpt_frames)
     assert shape[1:] == (card.front_end.num_mels, 1)
-    with pytest.raises(InputError, match=r"tagger\.keras: exists; choose another name, or give"):
+    with pytest.raises(InputError, match=r"tagger\.keras: exists; choose another name, or use"):
         convert_musicnn.convert_musicnn(settings)
 
 
