@@ -6,10 +6,18 @@ from keras import layers
 
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
+from svdam.models.generator import require_size
+
+SMALLEST_SIDE = 25
+"""Frames, and bands, of the smallest excerpt: 1x1 after the second pool."""
 
 
 def build_svdnet(
-    mean: np.ndarray | None = None, std: np.ndarray | None = None, num_outputs: int = 1
+    mean: np.ndarray | None = None,
+    std: np.ndarray | None = None,
+    num_outputs: int = 1,
+    frames: int = FRONT_END.excerpt_frames,
+    bands: int = FRONT_END.num_mels,
 ) -> keras.Model:
     """Builds SVDNet with random weights.
 
@@ -19,20 +27,25 @@ def build_svdnet(
     leaky ReLU.
 
     Args:
-        mean: (80,) mean of each mel band over the training frames; 0 by default.
-        std: (80,) standard deviation (ddof 1) of each mel band; 1 by default.
+        mean: (bands,) mean of each mel band over the training frames; 0 by default.
+        std: (bands,) standard deviation (ddof 1) of each mel band; 1 by default.
         num_outputs: 1, or 2 for the variant with one neuron a class.
 
+        frames: Frames of an excerpt.
+        bands: Mel bands of an excerpt.
+
     Returns:
-        A model from (batch, 115, 80, 1) log-mel to (batch, num_outputs) logits.
+        A model from (batch, frames, bands, 1) log-mel to (batch, num_outputs) logits.
 
     Raises:
-        InputError: If the statistics are not (80,), finite, and the deviations positive.
+        InputError: If the statistics are not (bands,), finite, and the deviations positive, or an
+            excerpt is too small for the convolutions and pools.
     """
-    mean, std = _validate_statistics(mean, std)
+    require_size(frames, bands, SMALLEST_SIDE)
+    mean, std = _validate_statistics(mean, std, bands)
     if num_outputs < 1:
         raise InputError(f"num_outputs: found {num_outputs}, expected at least 1")
-    inputs = keras.Input((FRONT_END.excerpt_frames, FRONT_END.num_mels, 1), name="log_mel")
+    inputs = keras.Input((frames, bands, 1), name="log_mel")
     x = layers.Normalization(axis=2, mean=mean, variance=std**2, name="standardise")(inputs)
     x = _conv(x, 64, "conv1")
     x = _conv(x, 32, "conv2")
@@ -60,14 +73,12 @@ def _dense(x, units: int, name: str):
     return layers.LeakyReLU(negative_slope=0.01, name=name)(x)
 
 
-def _validate_statistics(mean, std) -> tuple[np.ndarray, np.ndarray]:
-    mean = np.zeros(FRONT_END.num_mels) if mean is None else np.asarray(mean, np.float64)
-    std = np.ones(FRONT_END.num_mels) if std is None else np.asarray(std, np.float64)
+def _validate_statistics(mean, std, bands: int) -> tuple[np.ndarray, np.ndarray]:
+    mean = np.zeros(bands) if mean is None else np.asarray(mean, np.float64)
+    std = np.ones(bands) if std is None else np.asarray(std, np.float64)
     for name, values in (("mean", mean), ("std", std)):
-        if values.shape != (FRONT_END.num_mels,):
-            raise InputError(
-                f"{name}: found shape {values.shape}, expected ({FRONT_END.num_mels},)"
-            )
+        if values.shape != (bands,):
+            raise InputError(f"{name}: found shape {values.shape}, expected ({bands},)")
         if not np.isfinite(values).all():
             raise InputError(f"{name}: holds values that are not finite")
     if (std <= 0).any():

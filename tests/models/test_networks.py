@@ -151,3 +151,80 @@ def test_standardisation_is_inside_svdnet():
 def test_bad_statistics_are_refused(mean, std, message):
     with pytest.raises(InputError, match=message):
         build_svdnet(mean, std)
+
+
+@pytest.mark.parametrize(
+    ("build", "values", "sums"),
+    [
+        (build_generator, (-0.01152781, 0.00270721, 0.07271288), (11080.126, 5113.7408, 16.890059)),
+        (build_critic, (-0.00726870, 0.00191429, 0.00362316), (138.09361, 3615.9609, 124.39344)),
+        (build_svdnet, (0.05403188, -0.07504107, 0.01536096), (57.615176, 615.69454, 6.1032161)),
+    ],
+)
+def test_the_papers_sizes_are_the_default_and_weights_follow_from_the_seed(build, values, sums):
+    """Kernels of the first two layers and the last one, as the first version initialised them."""
+    for sizes in ({}, {"frames": 115, "bands": 80}):
+        keras.utils.set_random_seed(7)
+        kernels = [array for array in build(**sizes).get_weights() if array.ndim > 1]
+        chosen = [kernels[0], kernels[1], kernels[-1]]
+        assert [kernel.ravel()[3] for kernel in chosen] == pytest.approx(values, rel=1e-4)
+        assert [np.abs(kernel).sum() for kernel in chosen] == pytest.approx(sums, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("frames", "bands", "crop", "widths"),
+    [
+        (187, 96, ((2, 3), (0, 0)), (12, 24, 24, 24)),
+        (96, 64, ((0, 0), (0, 0)), (8, 16, 16, 16)),
+        (50, 37, ((7, 7), (5, 6)), (6, 12, 12, 12)),
+        (128, 128, ((0, 0), (0, 0)), (16, 32, 32, 32)),
+    ],
+)
+def test_generator_and_critic_of_other_sizes(frames, bands, crop, widths):
+    generator = build_generator(frames=frames, bands=bands, silence=0.25)
+    assert generator.output_shape == (None, frames, bands, 1)
+    assert generator.get_layer("crop").cropping == crop
+    names = ("up1", "up2", "up3", "up4")
+    assert [kernel[:2] for kernel in kernels(generator, *names)] == [(5, width) for width in widths]
+    examples = generator(np.random.RandomState(0).normal(size=(2, 128)) * 100)
+    assert np.min(examples) == 0.25 < np.max(examples)
+    critic = build_critic(frames, bands)
+    padded = critic.get_layer("pad").output.shape[1:3]
+    assert critic.get_layer("pad").padding == crop
+    assert padded == generator.get_layer("out").output.shape[1:3]
+    # Each kernel of the critic spans all bands that are left, as in Table 2.
+    names = ("conv1", "conv2", "conv3", "conv4")
+    assert [kernel[:2] for kernel in kernels(critic, *names)] == [
+        (5, padded[1] // 2**step) for step in range(4)
+    ]
+    assert critic(examples).shape == (2, 1)
+
+
+def test_square_kernels_stay_square():
+    model = build_generator("square", 187, 96)
+    assert {kernel[:2] for kernel in kernels(model, "up1", "up2", "up3", "up4")} == {(5, 5)}
+
+
+def test_svdnet_of_other_sizes():
+    model = build_svdnet(np.zeros(96), np.ones(96), 3, frames=187, bands=96)
+    assert model.input_shape == (None, 187, 96, 1) and model.output_shape == (None, 3)
+    assert build_svdnet(frames=25, bands=25).get_layer("pool2").output.shape[1:3] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "sizes", "message"),
+    [
+        (build_generator, {"frames": 0}, "frames: found 0, expected at least 1"),
+        (build_critic, {"bands": -1}, "bands: found -1, expected at least 1"),
+        (build_svdnet, {"frames": 24}, "frames: found 24, expected at least 25"),
+        (build_svdnet, {"bands": 24}, "bands: found 24, expected at least 25"),
+    ],
+)
+def test_sizes_that_are_too_small_are_refused(build, sizes, message):
+    with pytest.raises(InputError, match=message):
+        build(**sizes)
+
+
+def test_statistics_must_have_as_many_bands_as_the_excerpt():
+    with pytest.raises(InputError, match=r"mean: found shape \(80,\), expected \(96,\)"):
+        build_svdnet(np.zeros(80), bands=96)
