@@ -324,9 +324,7 @@ def test_records_are_written_to_s3_and_read_from_there(bucket, corpus, records, 
     total = float(
         next(iter(clip_batches(records, batch_size=3, seed=0))).numpy().astype(float).sum()
     )
-    names, by_place, by_run, missing = done.stdout.splitlines()[
-        -4:
-    ]  # After what prepare_data says.
+    names, by_place, by_run, missing = done.stdout.splitlines()[-4:]  # prepare_data prints, too.
     assert "'manifest.json'" in names and "unfinished" not in names
     assert by_place == by_run == f"{records.fingerprint} {total}"
     assert "s3://songs/records/train-00000" in missing or "s3://songs/records/test" in missing
