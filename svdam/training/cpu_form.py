@@ -12,7 +12,8 @@ from svdam.models.leaky_relu import FastLeakyReLU
 from svdam.training.spectral_convolution import STRIDE, spectral_convolution
 
 _WIDE = 20
-"""Mel taps from which `spectral_convolution` is faster, all gradients taken together."""
+"""Mel taps from which `spectral_convolution` is faster, all gradients taken together, with AVX2
+alone as with AVX-512."""
 
 
 def suited_form(model: keras.Model) -> keras.Model:

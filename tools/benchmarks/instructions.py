@@ -164,7 +164,8 @@ def main() -> None:
     unit = {"search": "latent step", "threads": "latent step"}.get(options.what, "step")
     table = speed_table(costs, unit, next(iter(contestants)))
     title = f"With the instructions of other processors: {options.what}"
-    report(f"instructions_{options.what}", title, [table], options.output)
+    name = f"instructions_{options.what}"
+    report(name, title, [table], options.output, packages=["tensorflow", "keras"])
 
 
 if __name__ == "__main__":
