@@ -13,8 +13,9 @@ these take turns on the same files:
   windows of 50 frames at a time, numpy.fft.rfft, a matrix product and a logarithm. Without ffmpeg
   (`apt-get install ffmpeg`) it is left out.
 
-Then the same without decoding. Before the clock starts, NumPy and svdam must give the same log-mel
-for the same samples.
+Then the same without decoding, and each of the other named front ends against the implementation
+that it equals: librosa, or TensorFlow's signal module. Before the clock starts, both must give the
+same log-mel for the same samples. ``--kinds=`` leaves out what starts from files.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from measuring import Table, parser, report, speed_table, take_turns
 from prepare_data import make_songs
 
 from svdam.audio.decoding import audio_blocks, load_audio
+from svdam.audio.front_ends import get_front_end
 from svdam.audio.log_mel import log_mel_blocks, log_mel_spectrogram, mel_filterbank
 from svdam.core.config import FRONT_END
 
@@ -110,7 +112,50 @@ FROM_SAMPLES = {
 }
 
 
+LIBROSA, TENSORFLOW = "librosa", "TensorFlow's signal module"
+REFERENCES = {"musicnn": LIBROSA, "librosa": LIBROSA, "yamnet": TENSORFLOW, "vggish": TENSORFLOW}
+"""What the other named front ends equal."""
+REFERENCE_TOLERANCE = 2e-4  # Of the largest value: TensorFlow's own rounding errors in yamnet.
+
 loaded = functools.lru_cache(maxsize=1)(load_audio)
+
+
+def reference_log_mel(front_end_name: str, samples: np.ndarray) -> np.ndarray:
+    """A named front end, by the implementation that it equals."""
+    front_end = get_front_end(front_end_name)
+    if REFERENCES[front_end_name] == TENSORFLOW:
+        return tensorflow_function()(samples, np.float32(front_end.log_offset)).numpy()
+    import librosa
+
+    power = librosa.feature.melspectrogram(
+        y=samples,
+        sr=front_end.sample_rate,
+        n_fft=front_end.fft_length,
+        hop_length=front_end.hop_length,
+        n_mels=front_end.num_mels,
+        fmin=front_end.min_hz,
+        fmax=front_end.max_hz,
+    ).T
+    if front_end_name == "musicnn":
+        return np.log10(1 + 10000 * power)
+    return librosa.power_to_db(power, top_db=None)
+
+
+@functools.lru_cache(maxsize=1)
+def tensorflow_function() -> Callable:
+    """Log-mel as YAMNet and VGGish compute it, on one thread."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    filterbank = tf.signal.linear_to_mel_weight_matrix(64, 257, 16000, 125.0, 7500.0)
+
+    @tf.function(input_signature=[tf.TensorSpec([None]), tf.TensorSpec([])])
+    def log_mel(samples, offset):
+        magnitudes = tf.abs(tf.signal.stft(samples, 400, 160, 512))
+        return tf.math.log(magnitudes @ filterbank + offset)
+
+    return log_mel
 
 
 def work_on_file(job: tuple[str, str]) -> float:
@@ -122,6 +167,15 @@ def work_on_file(job: tuple[str, str]) -> float:
 def work_on_samples(job: tuple[str, str]) -> float:
     name, path = job
     return processor_secs(FROM_SAMPLES[name], loaded(path))
+
+
+def work_on_front_end(front_end_name: str, job: tuple[str, str]) -> float:
+    name, path = job
+    front_end = get_front_end(front_end_name)
+    samples = loaded(path, front_end.sample_rate)
+    if name == "svdam":
+        return processor_secs(functools.partial(log_mel_spectrogram, front_end=front_end), samples)
+    return processor_secs(functools.partial(reference_log_mel, front_end_name), samples)
 
 
 def processor_secs(function: Callable, argument: str | np.ndarray) -> float:
@@ -157,6 +211,15 @@ def require_agreement(samples: np.ndarray) -> str:
     return f"Log-mel spectrograms of NumPy and svdam differ by {difference:.0e}."
 
 
+def require_reference(front_end_name: str, path: str) -> None:
+    front_end = get_front_end(front_end_name)
+    samples = load_audio(path, front_end.sample_rate)[: 30 * front_end.sample_rate]
+    expected = reference_log_mel(front_end_name, samples)
+    difference = np.abs(log_mel_spectrogram(samples, front_end) - expected).max()
+    if difference > REFERENCE_TOLERANCE * np.abs(expected).max():
+        sys.exit(f"the log-mel of {front_end_name} differs by {difference} from its reference")
+
+
 def main() -> None:
     flags = parser(__doc__, turns=3)
     flags.add_argument("audio", nargs="+", help="recordings to make songs from")
@@ -179,15 +242,21 @@ def compare_all(folder: Path, options: argparse.Namespace, pools: dict) -> tuple
     if not shutil.which("ffmpeg"):
         print("ffmpeg is missing, its rows are left out: apt-get install ffmpeg", file=sys.stderr)
         names.remove(NUMPY)
-    tables = []
-    for kind in options.kinds.split(","):
+    tables, paths = [], options.audio
+    for kind in filter(None, options.kinds.split(",")):
         paths = make_songs(folder / kind, options.audio, kind, options.songs, options.secs)
         title = f"{kind.replace('_', ' ')}, {options.secs:g} s"
-        notes = require_agreement(load_audio(paths[0]))
         tables += compare(title, work_on_file, names, paths, pools, options.turns)
-    title, pool = f"Without decoding, {options.secs:g} s", {1: pools[1]}
+    samples, pool = load_audio(paths[0]), {1: pools[1]}
+    notes = require_agreement(samples)
+    title = f"Without decoding, {len(samples) / FRONT_END.sample_rate:.0f} s"
     few = [paths[0]] * options.songs
     tables += compare(title, work_on_samples, list(FROM_SAMPLES), few, pool, options.turns)
+    for name, reference in REFERENCES.items():
+        require_reference(name, paths[0])
+        work = functools.partial(work_on_front_end, name)
+        of_front_end = f"{name}: {title[0].lower()}{title[1:]}"
+        tables += compare(of_front_end, work, ["svdam", reference], few, pool, options.turns)
     return tables, notes
 
 
