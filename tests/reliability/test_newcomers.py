@@ -134,7 +134,7 @@ COLLECT = ["--records=runs/data", "--top_n=4"]
                 "--grid=runs/grid", "--selection=runs/selection", RESPONSES,
                 "--maximize=runs/am_min",
             ],
-            ["--maximize: runs/am_min has other direction"],
+            ["--maximize: runs/am_min differs from --grid in its direction"],
         ),
         # Results into the wrong place.
         ("train_gan", ["--records=runs/data", "--output=corpus"], ["corpus is not a run folder"]),
