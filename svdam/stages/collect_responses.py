@@ -94,14 +94,14 @@ def collect_responses(settings: ResponseSettings) -> RealResponses:
         InputError: If an input is missing, there are fewer than ``top_n`` excerpts, the response
             does not exist, or one is not finite.
     """
-    records = input_records(settings.records)
-    parts = planned_parts(records, settings)
-
     from svdam.models.loading import model_path
 
+    classifier = model_path(settings.classifier, "classifier")
+    records = input_records(settings.records)
+    parts = planned_parts(records, settings)
     inputs = {
         "records_fingerprint": records.fingerprint,
-        "classifier_sha256": checksum(model_path(settings.classifier, "classifier")),
+        "classifier_sha256": checksum(classifier),
     }
     with start_run(settings.output, "collect_responses", settings, inputs) as run:
         real = measured_responses(records, parts, settings, run)
