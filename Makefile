@@ -61,7 +61,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/mypy
 
 docs: $(DOCS_INSTALLED)
-	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(RUN) -m mkdocs build --strict
 
 # Executes docs/tour.ipynb and keeps its pictures.
 tour: $(INSTALLED)
