@@ -263,11 +263,11 @@ def test_eq_1_searches_the_excerpt_itself(models, tmp_path):
     [
         ({"generator": "none"}, "--prior=paper: with --generator=none"),
         ({"prior": "none"}, "expected --prior_weights=0"),
-        ({"optimizer": "gradient_ascent"}, "--num_steps: .* the falling rate"),
+        ({"optimizer": "gradient_ascent"}, "--num_steps: .* the learning rate decreases"),
         ({"optimizer": "gradient_ascent", "num_steps": (5,), "beta_1": 0.9}, "--beta_1: found 0.9"),
         (
             {"optimizer": "gradient_ascent", "num_steps": (5,), "weight_decay": 0.1},
-            "--weight_decay: .* in the prior's place",
+            "--weight_decay: .* replaces the prior",
         ),
         ({"weight_decay": 0.1}, "--weight_decay: .*only gradient_ascent"),
         ({"max_memory": 0}, "--max_memory: found 0"),
