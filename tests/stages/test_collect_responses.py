@@ -216,7 +216,7 @@ def test_any_response_of_any_classifier(tmp_path):
 
 
 def test_too_few_excerpts(tmp_path, classifier):
-    with pytest.raises(InputError, match=r"--top_n: 50 excerpts .* hold 19"):
+    with pytest.raises(InputError, match=r"--top_n: 50 excerpts .* contain 19"):
         collect(tmp_path / "run", classifier, top_n=50)
     assert not (tmp_path / "run").exists()
 

@@ -203,7 +203,7 @@ def test_refuses_other_networks_and_writes_nothing(tmp_path, variables, message)
 
 
 def test_refuses_missing_and_damaged_files(tmp_path):
-    with pytest.raises(InputError, match=r"no TensorFlow 1 checkpoint: no none.index"):
+    with pytest.raises(InputError, match=r"is not a TensorFlow 1 checkpoint: no none.index"):
         load_tf1_checkpoint(tmp_path / "none")
     prefix = save(generator_variables(), tmp_path / "model")
     with pytest.raises(InputError, match="path without suffix"):
