@@ -65,7 +65,7 @@ def test_help_explains_every_flag(run, command, stage, request):
         ("train_gan", ["--records=/nowhere"], "--records: /nowhere does not exist; create it with"),
         ("train_classifier", ["--momentum=nan"], "--momentum: found nan"),
         ("maximize_activation", ["--seeds=x"], "--seeds: cannot read 'x'"),
-        ("maximize_activation", ["--generator=none.keras"], "none.keras does not exist; make it"),
+        ("maximize_activation", ["--generator=none.keras"], "none.keras does not exist; create it"),
         ("select_hyperparameters", ["--grid=/nowhere"], "--grid: /nowhere does not exist"),
         ("make_report", ["--grid=/nowhere"], "--grid: /nowhere does not exist"),
         ("prepare_data", ["--dataset=folder", "--data_dir=/nowhere"], "/nowhere"),
