@@ -18,7 +18,7 @@ from svdam.data.records import open_records
 from svdam.evaluation.concept import compare_sets, measure_excerpts
 from svdam.evaluation.detection import evaluate
 from svdam.evaluation.frechet import frechet_distance, frechet_distance_of_samples
-from svdam.evaluation.ranking import rank_configurations, rank_correlation
+from svdam.evaluation.ranking import Configuration, rank_configurations, rank_correlation
 from svdam.report.figures import kernel_density
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
@@ -148,15 +148,16 @@ def test_distances_of_constant_responses():
 def test_rankings_at_the_edges():
     rng = np.random.RandomState(0)
     real = rng.normal(size=4)
+    one, two = Configuration(0.1, 0.1, 100), Configuration(0.1, 0.1, 500)
     with pytest.raises(InputError, match="all 4 responses are the same"):
-        rank_configurations(np.stack([real, np.full(4, 3.0)]), real, num_resamples=100)
+        rank_configurations(np.stack([real, np.full(4, 3.0)]), real, [one, two], num_resamples=100)
     with pytest.raises(InputError, match="same"):
-        rank_configurations(real[None], np.full(4, 3.0), num_resamples=100)
+        rank_configurations(real[None], np.full(4, 3.0), [one], num_resamples=100)
     with pytest.raises(InputError, match="two"):
-        rank_configurations(real[None, :1], real[:1], num_resamples=100)
+        rank_configurations(real[None, :1], real[:1], [one], num_resamples=100)
     with pytest.raises(InputError, match="not finite"):
-        rank_configurations(np.array([[np.nan, 1, 2, 3]]), real, num_resamples=100)
-    ranking = rank_configurations(np.stack([real, real]), real, num_resamples=100)
+        rank_configurations(np.array([[np.nan, 1, 2, 3]]), real, [one], num_resamples=100)
+    ranking = rank_configurations(np.stack([real, real]), real, [one, two], num_resamples=100)
     assert [row.distance for row in ranking.rows] == pytest.approx([0, 0], abs=1e-12)
     assert sum(row.first_share for row in ranking.rows) == pytest.approx(1)
     assert np.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))  # And is shown as a dash.
