@@ -126,10 +126,10 @@ def test_tensorboard_shows_names_as_text(server):
     assert {"table", "tr", "code"} <= set().union(*(html.tags for html in shown.values()))
     for where, html in shown.items():
         assert not html.tags & {"img", "script", "b"}, where
-    assert "f <img src=x onerror=alert(1)>" in shown["evaluation", "table"].text
-    assert "no sound ![x](x) <b>.wav" in shown["data/events", "skipped"].text
+    assert "f <img src=x onerror=alert(1)>" in shown["evaluation/tensorboard", "table"].text
+    assert "no sound ![x](x) <b>.wav" in shown["data/tensorboard", "skipped"].text
     images = fetch(server, "images/tags")
-    pictured = images["evaluation"].keys()
+    pictured = images["evaluation/tensorboard"].keys()
     assert any(name.startswith("songs/f <img") for name in pictured)  # The page sets it as text.
-    legend = images["data/events"]["songs with labels"]["description"]
+    legend = images["data/tensorboard"]["songs with labels"]["description"]
     assert not Html(legend).tags & {"img", "script"} and HARMFUL[0] in Html(legend).text
