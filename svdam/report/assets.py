@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from svdam.core.drawing import COLOR_MAP
 from svdam.core.files import atomic_path, atomic_write
 from svdam.core.progress import progress
 from svdam.core.validation import InputError
 from svdam.report.content import ExampleSet
-from svdam.report.style import COLOR_MAP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.drawing import (
+    SET_COLORS,
+    SpectrogramAxes,
+    draw_spectrogram,
+    new_figure,
+    printable,
+    styled,
+)
 from svdam.evaluation.ranking import RankedConfiguration
-from svdam.report.content import ConceptRow, RealismRow, ReportContent, SpectrogramAxes
-from svdam.report.figures import draw_spectrogram
-from svdam.report.style import SET_COLORS, new_figure, printable, styled
+from svdam.report.content import ConceptRow, RealismRow, ReportContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,37 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.drawing import SpectrogramAxes
 from svdam.core.validation import InputError, require_finite
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.evaluation.realism import RealismRow
-
-
-@dataclasses.dataclass(frozen=True)
-class SpectrogramAxes:
-    """What the axes of every spectrogram mean.
-
-    Attributes:
-        frames_per_second: Frame rate in hertz.
-        band_hz: (bands,) centre frequencies of the bands in hertz, in rising order.
-    """
-
-    frames_per_second: float
-    band_hz: np.ndarray
-
-    @classmethod
-    def of(cls, front_end: FrontEnd = FRONT_END) -> "SpectrogramAxes":
-        """The axes of a front end's spectrograms."""
-        return cls(front_end.frames_per_second, front_end.band_edges_hz()[1:-1])
-
-    def band_of(self, hz: float | Sequence[float] | np.ndarray) -> np.ndarray:
-        """Position of a frequency on the band axis, where band i is centred at i."""
-        return np.interp(hz, self.band_hz, np.arange(len(self.band_hz)))
-
-    def hz_ticks(self) -> list[int]:
-        """Round frequencies that lie on the axis."""
-        candidates = (100, 500, 1000, 2000, 4000)
-        return [hz for hz in candidates if self.band_hz[0] <= hz <= self.band_hz[-1]]
 
 
 @dataclasses.dataclass

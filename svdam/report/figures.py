@@ -9,90 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from svdam.report.content import ExampleSet, ReportContent, SpectrogramAxes
-from svdam.report.style import (
-    COLOR_MAP,
+from svdam.core.drawing import (
     PAPER_NAMES,
     SET_COLORS,
     new_figure,
     printable,
+    spectrogram_grid,
     styled,
 )
+from svdam.report.content import ExampleSet, ReportContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-def draw_spectrogram(
-    panel: "Axes",
-    log_mel: np.ndarray,
-    axes: SpectrogramAxes,
-    value_range: tuple[float, float] | None = None,
-) -> None:
-    """Draws one log-mel spectrogram with its axes in seconds and hertz.
-
-    Args:
-        panel: Panel to draw on.
-        log_mel: (frames, bands).
-        axes: What the axes mean.
-        value_range: Values of the darkest blue and red; the excerpt's own extremes by default, as
-            in the paper's figures.
-    """
-    frames, bands = log_mel.shape
-    low, high = value_range or (log_mel.min(), log_mel.max())
-    panel.imshow(
-        log_mel.T,
-        origin="lower",
-        aspect="auto",
-        cmap=COLOR_MAP,
-        vmin=low,
-        vmax=high,
-        interpolation="nearest",
-        extent=(0, frames / axes.frames_per_second, -0.5, bands - 0.5),
-    )
-    ticks = axes.hz_ticks()
-    panel.set_yticks(axes.band_of(ticks), [str(hz) for hz in ticks])
-    panel.set_xlabel("time (s)")
-    panel.set_ylabel("frequency (Hz)")
-
-
-@styled
-def spectrogram_grid(
-    rows: Sequence[tuple[str, Sequence[np.ndarray], Sequence[float]]],
-    axes: SpectrogramAxes,
-    columns: Sequence[str],
-    value_range: tuple[float, float] | None = None,
-) -> "Figure":
-    """Rows of spectrograms, with a name for each row and column and a response above each panel.
-
-    Args:
-        rows: (name, log-mels (frames, bands), responses) of each row.
-        axes: What the axes mean.
-        columns: Names of the columns.
-        value_range: As in `draw_spectrogram`.
-
-    Returns:
-        The figure.
-    """
-    figure = new_figure(1.0 + 2.25 * len(columns), 0.7 + 1.75 * len(rows))
-    panels = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
-    for line, (name, log_mels, responses) in zip(panels, rows, strict=True):
-        for panel, log_mel, response in zip(line, log_mels, responses, strict=True):
-            draw_spectrogram(panel, log_mel, axes, value_range)
-            shown = f"{response:.2f}".replace("-", "\N{MINUS SIGN}")
-            panel.set_title(f"response {shown}", fontsize=9, color="#333a44")
-            panel.label_outer()
-        line[0].set_ylabel(f"{name}\nfrequency (Hz)" if name else "frequency (Hz)")
-    if value_range:
-        bar = figure.colorbar(panels[0, 0].images[0], ax=panels, fraction=0.02, extend="both")
-        bar.set_label("log-mel magnitude (natural logarithm)")
-    for panel, name in zip(panels[0], columns, strict=True):
-        panel.annotate(
-            name, (0.5, 1), (0, 20), "axes fraction", textcoords="offset points", ha="center",
-            va="bottom", fontweight="bold",
-        )  # fmt: skip
-    return figure
 
 
 @styled
