@@ -13,15 +13,9 @@ from svdam.core.config import FrontEnd
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.results.responses import read_responses, write_responses
-from svdam.stages import collect_responses as collection
-from svdam.stages.collect_responses import (
-    PartWorker,
-    ResponseSettings,
-    measured_responses,
-    plan_parts,
-    planned_parts,
-    remove_parts,
-)
+from svdam.stages import response_parts
+from svdam.stages.collect_responses import ResponseSettings, measured_responses
+from svdam.stages.response_parts import PartWorker, plan_parts, planned_parts, remove_parts
 
 FRONT_END = FrontEnd(num_mels=4, excerpt_frames=6)
 FRAMES = [20, 3, 47, 6, 33, 5]  # The second and the last are too short for an excerpt.
@@ -67,13 +61,15 @@ def dense_classifier(**options):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(collection, "plan_parts", functools.partial(plan_parts, part_excerpts=4))
+    monkeypatch.setattr(
+        response_parts, "plan_parts", functools.partial(plan_parts, part_excerpts=4)
+    )
 
 
 @pytest.fixture(autouse=True)
 def classifier(tmp_path, monkeypatch):
     """The classifier is read from a file; a Beam worker opens records of its own."""
-    monkeypatch.setattr(collection, "open_records", lambda folder: Songs())
+    monkeypatch.setattr(response_parts, "open_records", lambda folder: Songs())
     dense_classifier().save(tmp_path / "dense.keras")
     return tmp_path / "dense.keras"
 
@@ -86,7 +82,7 @@ def settings(classifier, **options):
 def collect(folder, classifier, **options):
     asked = settings(classifier, **options)
     records = Songs()
-    parts = planned_parts(records, asked)
+    parts = planned_parts(records, asked.split, asked.excerpt_spacing, asked.top_n)
     with start_run(folder, "collect_responses", asked) as run:
         return measured_responses(records, parts, asked, run), run
 
