@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from svdam.report import charts, figures, style
+from svdam.core import drawing
+from svdam.report import charts, figures
 from svdam.report.content import ConceptRow, RealismRow
 from svdam.report.pages import report_figures
 
@@ -133,7 +134,7 @@ def test_users_own_matplotlib_settings_do_not_matter(content):
 
 
 def test_names_that_the_font_lacks_are_drawn_without_warnings(content, tmp_path, recwarn):
-    assert style.printable("chœur 歌 λ $x$") == r"chœur □ λ \$x\$"
+    assert drawing.printable("chœur 歌 λ $x$") == r"chœur □ λ \$x\$"
     content.response = "歌$_{"
     for figure in (figures.density_figure(content), charts.curves_figure(content)):
         figure.savefig(tmp_path / "figure.png")
