@@ -128,7 +128,7 @@ def front_end_name(front_end: FrontEnd) -> str:
         A key of `FRONT_ENDS`, or the facts that tell other front ends apart.
     """
     for name, known in FRONT_ENDS.items():
-        if dataclasses.replace(front_end, excerpt_frames=known.excerpt_frames) == known:
+        if front_end.is_like(known):
             return name
     return (
         f"{front_end.num_mels} bands, {front_end.min_hz:g} to {front_end.max_hz:g} Hz, "

@@ -125,6 +125,10 @@ class FrontEnd:
         """Zeros before the first and after the last sample of a sound."""
         return self.window_length // 2 if self.centered else 0
 
+    def is_like(self, other: "FrontEnd") -> bool:
+        """Whether two front ends are the same, whatever the length of their excerpts."""
+        return self == dataclasses.replace(other, excerpt_frames=self.excerpt_frames)
+
     def num_frames(self, num_samples: int) -> int:
         """Frames of a recording of ``num_samples`` samples."""
         padded = num_samples + 2 * self.padding

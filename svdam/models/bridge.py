@@ -3,7 +3,7 @@
 `build_bridge` gives a Keras model from log-mel excerpts of one front end to those that another one
 would compute from the same sound. It is differentiable, small next to the networks around it, and
 built from the two definitions alone (`svdam.models.bridge_fit`). It is an approximation:
-docs/front_ends.md says how good.
+docs/front_ends.md says how good. `bridged_classifier` puts it before a classifier.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from keras import ops
 
 from svdam.audio.front_ends import front_end_name
 from svdam.core.front_end import FrontEnd
-from svdam.core.validation import InputError
+from svdam.core.validation import InputError, one_line
 from svdam.models.bridge_fit import (
     fit_bridge,
     noise_level,
@@ -25,6 +25,7 @@ from svdam.models.bridge_fit import (
     source_floor,
     tap_positions,
 )
+from svdam.models.shapes import fitted_model, model_behind
 
 
 def build_bridge(
@@ -73,6 +74,41 @@ def build_bridge(
     return model
 
 
+def bridged_classifier(
+    classifier: keras.Model, own: FrontEnd, source: FrontEnd, where: str = "classifier: it"
+) -> keras.Model:
+    """A classifier that takes excerpts of another front end, or of another length.
+
+    Args:
+        classifier: A plain model (`svdam.models.shapes.plain_model`).
+        own: Its front end.
+        source: Front end of the excerpts, whose ``excerpt_frames`` are theirs.
+        where: What the classifier is called in messages.
+
+    Returns:
+        A model from (batch, frames, source bands, 1) to what the classifier puts out. Its layers
+        have the names and weights of the classifier's, so that they can be explained; before them
+        is the layer ``bridge``, whose ``description`` says what is done about the lengths. No
+        bridge is built where the classifier takes such excerpts as they are.
+
+    Raises:
+        InputError: If the classifier does not take excerpts of ``own``, or cannot be rebuilt.
+    """
+    excerpt_shape = (source.excerpt_frames, source.num_mels, 1)
+    sides = [size for size in classifier.input_shape[1:] if size != 1]
+    target_frames = sides[0] if sides else None
+    if own.is_like(source) and target_frames in (None, source.excerpt_frames):
+        return fitted_model(classifier, excerpt_shape, where)
+    bridge = build_bridge(source, own, target_frames=target_frames)
+    classifier = fitted_model(classifier, bridge.output_shape[1:], where)
+    try:
+        return model_behind(classifier, bridge.input, bridge.output)
+    except Exception as error:  # Keras raises whatever a user's layer makes of being copied.
+        raise InputError(
+            f"{where} cannot be rebuilt behind a bridge ({one_line(error)})"
+        ) from error
+
+
 @keras.saving.register_keras_serializable(package="svdam")
 class FrontEndBridge(keras.layers.Layer):
     """The layer of `build_bridge`, which fits its weights. They are not trained.
@@ -96,9 +132,7 @@ class FrontEndBridge(keras.layers.Layer):
         self.source, self.target = FrontEnd(**source), FrontEnd(**target)
         self.frames, self.target_frames = frames, target_frames
         self._num_frames = num_target_frames(self.source, self.target, frames)
-        self._is_same = self.source == dataclasses.replace(
-            self.target, excerpt_frames=self.source.excerpt_frames
-        )
+        self._is_same = self.source.is_like(self.target)
         self._places = _places(self._num_frames, target_frames)
         self.description = _description(self.target, self._num_frames, target_frames)
 

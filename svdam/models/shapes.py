@@ -126,8 +126,9 @@ def matched_models(
 
 
 def copy_weights(source: keras.Model, copy: keras.Model) -> None:
-    """Gives a model the weights of another one with the same layers."""
-    copy.set_weights(source.get_weights())
+    """Gives a model the weights of another one with the same layers, or with its last layers."""
+    own = copy.get_weights()[: len(copy.weights) - len(source.weights)]
+    copy.set_weights([*own, *source.get_weights()])
     for layer in copy._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # Takes what it was adapted to from its weights.
@@ -241,13 +242,18 @@ def _making_excerpts(generator: keras.Model) -> keras.Model:
     return keras.Model(generator.inputs[0], excerpt, name=generator.name)
 
 
-def _copied_model(model: keras.Model, shape: Shape, own: Shape) -> keras.Model:
-    """A copy whose input has ``shape``, and is reshaped to ``own`` before its first layers."""
+def model_behind(model: keras.Model, excerpt: Any, features: Any) -> keras.Model:
+    """A copy of a model that gets its input from what is computed of another one.
+
+    Args:
+        model: A plain model; see `plain_model`.
+        excerpt: The new input, a symbolic tensor.
+        features: What is computed of it, of the shape that ``model`` takes.
+
+    Returns:
+        A model from ``excerpt`` to the outputs, with the same weights and names of layers.
+    """
     graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-    name = _layer_name(model.inputs[0])
-    excerpt = reshaped = keras.Input(shape, name=name, dtype=model.inputs[0].dtype)
-    if tuple(shape) != tuple(own):
-        reshaped = keras.layers.Reshape(own, name=f"{name}_reshaped")(excerpt)
     nested = set()
 
     def copied(layer: Any) -> Any:
@@ -258,7 +264,7 @@ def _copied_model(model: keras.Model, shape: Shape, own: Shape) -> keras.Model:
 
     def call(layer: Any, *args: Any, **options: Any) -> Any:
         args, options = keras.tree.map_structure(
-            lambda value: reshaped if value is excerpt else value, (args, options)
+            lambda value: features if value is excerpt else value, (args, options)
         )
         if layer in nested:
             layer = fitted_model(layer, args[0].shape[1:], layer.name)
@@ -269,6 +275,15 @@ def _copied_model(model: keras.Model, shape: Shape, own: Shape) -> keras.Model:
     )
     copy_weights(graph, copy)
     return copy
+
+
+def _copied_model(model: keras.Model, shape: Shape, own: Shape) -> keras.Model:
+    """A copy whose input has ``shape``, and is reshaped to ``own`` before its first layers."""
+    name = _layer_name(model.inputs[0])
+    excerpt = reshaped = keras.Input(shape, name=name, dtype=model.inputs[0].dtype)
+    if tuple(shape) != tuple(own):
+        reshaped = keras.layers.Reshape(own, name=f"{name}_reshaped")(excerpt)
+    return model_behind(model, excerpt, reshaped)
 
 
 def _stateless(config: Any) -> Any:

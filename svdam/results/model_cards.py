@@ -190,7 +190,7 @@ def _front_end(found: dict[str, Any]) -> FrontEnd:
 def _front_end_fact(front_end: FrontEnd) -> str | dict[str, Any]:
     """A front end's name, if it has one but for its frames, or all its fields."""
     for name, known in FRONT_ENDS.items():
-        if dataclasses.replace(front_end, excerpt_frames=known.excerpt_frames) == known:
+        if front_end.is_like(known):
             return name
     return dataclasses.asdict(front_end)
 

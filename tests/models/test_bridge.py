@@ -10,7 +10,8 @@ import tensorflow as tf
 from svdam.audio.front_ends import FRONT_ENDS
 from svdam.audio.log_mel import log_mel_spectrogram
 from svdam.core.validation import InputError
-from svdam.models.bridge import build_bridge
+from svdam.explain.responses import response_function
+from svdam.models.bridge import bridged_classifier, build_bridge
 
 PAPER, MUSICNN, YAMNET = (FRONT_ENDS[name] for name in ("ismir2015", "musicnn", "yamnet"))
 
@@ -153,6 +154,64 @@ def test_between_equal_front_ends_nothing_changes():
     longer = dataclasses.replace(YAMNET, excerpt_frames=200)
     log_mel = np.random.RandomState(0).normal(size=(2, 96, 64, 1)).astype(np.float32)
     np.testing.assert_array_equal(build_bridge(YAMNET, longer)(log_mel), log_mel)
+
+
+def classifier_of(shape):
+    """A classifier with random weights; its time axis may be open, its channel axis missing."""
+    rng = np.random.RandomState(0)
+    excerpt = keras.Input(shape, name="excerpt")
+    x = keras.layers.Normalization(axis=-1, mean=[-4.0] * 64, variance=[9.0] * 64)(
+        keras.layers.Reshape((-1, 64))(excerpt)
+    )
+    x = keras.layers.Conv1D(5, 3, activation="relu", name="edges")(x)
+    x = keras.layers.GlobalMaxPooling1D(name="longest")(x)
+    model = keras.Model(excerpt, keras.layers.Dense(2, name="tags")(x))
+    model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("shape", [(None, 64, 1), (96, 64, 1), (200, 64), (1, 96, 64)])
+def test_a_classifier_behind_a_bridge_is_the_same_with_other_excerpts(shape):
+    classifier = classifier_of(shape)
+    bridged = bridged_classifier(classifier, YAMNET, PAPER)
+    assert bridged.input_shape == (None, 115, 80, 1)
+    log_mel = np.random.RandomState(0).normal(-5, 2, size=(3, 115, 80, 1)).astype(np.float32)
+    frames = max(shape[0] or 0, shape[1]) if shape[0] else None
+    inner = build_bridge(PAPER, YAMNET, target_frames=frames)(log_mel).numpy()
+    if frames:
+        inner = inner.reshape(-1, *shape)
+    np.testing.assert_allclose(bridged(log_mel), classifier(inner), rtol=1e-5)
+    edges = keras.Model(classifier.input, classifier.get_layer("edges").output)
+    np.testing.assert_allclose(
+        response_function(bridged, "edges:3")(log_mel),
+        edges(inner).numpy()[..., 3].mean(axis=1),
+        rtol=1e-5,
+    )
+    assert bridged.get_layer("bridge").description.startswith(
+        {None: "The classifier gets all 166", 96: "The classifier gets the middle 96"}.get(
+            frames, "The excerpt of 166 frames (1.7 s) is reflected"
+        )
+    )
+
+
+def test_no_bridge_is_built_where_none_is_needed():
+    classifier = classifier_of((96, 64, 1))
+    assert bridged_classifier(classifier, YAMNET, YAMNET) is classifier
+    shorter = dataclasses.replace(YAMNET, excerpt_frames=50)
+    log_mel = np.random.RandomState(0).normal(size=(1, 50, 64, 1)).astype(np.float32)
+    found = bridged_classifier(classifier, YAMNET, shorter)(log_mel)
+    places = np.pad(np.arange(50), (23, 23), "reflect")
+    np.testing.assert_allclose(found, classifier(log_mel[:, places]), rtol=1e-5)
+    open_axis = bridged_classifier(classifier_of((None, 64, 1)), YAMNET, shorter)
+    assert "bridge" not in [layer.name for layer in open_axis.layers]
+    assert open_axis.input_shape == (None, 50, 64, 1)
+
+
+def test_a_classifier_of_another_front_end_is_refused():
+    with pytest.raises(
+        InputError, match=r"--classifier: it takes \(96, 64, 1\), expected \(96, 96"
+    ):
+        bridged_classifier(classifier_of((96, 64, 1)), MUSICNN, PAPER, "--classifier: it")
 
 
 def test_bad_lengths_are_refused():
