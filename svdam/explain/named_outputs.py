@@ -123,9 +123,9 @@ def _pattern(names: Iterable[str], layers: Iterable[str]) -> re.Pattern:
     """A term's layer and unit; the unit is a number, a known name, or what stands there instead."""
     known = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
     called = "|".join(map(re.escape, sorted(layers, key=len, reverse=True)))
-    unit = rf"\d+|{known + '|' if known else ''}'[^']*'|\"[^\"]*\"|[^\s+-][^+-]*?"
+    unit = rf"\d+|{known + '|' if known else ''}'[^']*'|\"[^\"]*\"|[^\s+-][^+)-]*?"
     return re.compile(
-        rf"(?<![\w./#\[\]])(?P<layer>{called})\s*:\s*(?P<name>{unit})(?=\s*(?:[+-]|\Z))"
+        rf"(?<![\w./#\[\]])(?P<layer>{called})\s*:\s*(?P<name>{unit})(?=\s*(?:[+)-]|\Z))"
     )
 
 

@@ -11,6 +11,8 @@ activations::
     shared#2:1              unit 1 of ``shared``, a layer that is called twice, at its second call
     'my layer':2            any name, in quotes or without them
     logit - 0.5 * conv1     sums and differences with weights
+    sigmoid(logits:3)       probability of one of several independent labels, from its logit
+    softmax(logits:3)       probability of one of several exclusive classes
 
 `expand_responses` reads lists of them, ``fc2:3,logit``, in which ``fc2:*`` stands for every unit.
 
@@ -21,6 +23,7 @@ after their leaky ReLU and ``conv1_pre`` ... ``fc2_pre`` before, and a layer of 
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -35,20 +38,26 @@ Response = str | Callable[[Mapping[str, tf.Tensor]], tf.Tensor]
 
 _NUMBER = r"\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+"
 _NAME = r"[A-Za-z_][\w./#\[\]]*"
+_FUNCTIONS = ("sigmoid", "softmax")
 
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """One summand of a response: ``weight`` times a layer's mean, or times one unit of it."""
+    """One summand of a response: ``weight`` times a layer's mean, or times one unit of it.
+
+    ``function``, sigmoid or softmax, is applied to the layer before.
+    """
 
     weight: float
     layer: str
     unit: int | None
+    function: str | None = None
 
     def __str__(self):
         unit = "" if self.unit is None else f":{self.unit}"
         weight = "" if self.weight == 1 else "-" if self.weight == -1 else f"{self.weight:g} * "
-        return f"{weight}{self.layer}{unit}"
+        measured = f"{self.layer}{unit}"
+        return weight + (f"{self.function}({measured})" if self.function else measured)
 
 
 def parse_response(text: str, names: Iterable[str] = ()) -> tuple[Term, ...]:
@@ -77,7 +86,8 @@ def parse_response(text: str, names: Iterable[str] = ()) -> tuple[Term, ...]:
         unit = None if match["unit"] is None else int(match["unit"])
         if not is_number(weight):
             raise InputError(f"--response: the weight {match['weight']!r} is not finite")
-        terms.append(Term(weight, match["layer"] or match["quoted"][1:-1], unit))
+        layer = match["layer"] or match["quoted"][1:-1]
+        terms.append(Term(weight, layer, unit, match["function"]))
         position = match.end()
     if not terms:
         raise InputError("--response: is empty; expected e.g. logit")
@@ -100,8 +110,9 @@ def _term_pattern(names: Iterable[str]) -> re.Pattern:
     known = [re.escape(name) for name in sorted(names, key=len, reverse=True)]
     return re.compile(
         rf"\s*(?P<sign>[+-]?)\s*(?:(?P<weight>{_NUMBER})\s*\*\s*)?"
+        rf"(?:(?P<function>{'|'.join(_FUNCTIONS)})\s*\(\s*)?"
         rf"(?:(?P<layer>{'|'.join([*known, _NAME])})|(?P<quoted>'[^']+'|\"[^\"]+\"))"
-        r"(?:\s*:\s*(?P<unit>\d+))?\s*(?=[+-]|\Z)"
+        r"(?:\s*:\s*(?P<unit>\d+))?(?(function)\s*\))\s*(?=[+-]|\Z)"
     )
 
 
@@ -138,7 +149,7 @@ def _response_function(
         """(batch,) responses of (batch, frames, mels, 1) excerpts."""
         named = activations(excerpts)
         used = _cast({term.layer: named[term.layer] for term in terms})
-        return tf.add_n([_term_value(term, used[term.layer], activations) for term in terms])
+        return tf.add_n([_term_value(term, used, activations) for term in terms])
 
     return respond
 
@@ -230,27 +241,39 @@ def _weighted_means(
     terms: Sequence[tuple[Term, ...]], activations: Activations
 ) -> Callable[[Mapping[str, tf.Tensor], tf.Tensor], tf.Tensor]:
     """From activations and (batch,) places in ``terms`` to (batch,) sums; 0 where there is none."""
-    blocks = dict.fromkeys((one.layer, one.unit is None) for sum_ in terms for one in sum_)
-    sizes = [1 if whole else _num_units(layer, activations) for layer, whole in blocks]
+    blocks = dict.fromkeys(map(_block, itertools.chain(*terms)))
+    sizes = [1 if whole else _num_units(layer, activations) for layer, _, whole in blocks]
     first = dict(zip(blocks, np.cumsum([0, *sizes[:-1]]), strict=True))
     columns = np.zeros((len(terms), max(map(len, terms))), np.int32)
     weights = np.zeros(columns.shape)
     for row, sum_ in enumerate(terms):
         for place, term in enumerate(sum_):
-            columns[row, place] = first[term.layer, term.unit is None] + (term.unit or 0)
+            columns[row, place] = first[_block(term)] + (term.unit or 0)
             weights[row, place] = term.weight
 
     def weighted(named: Mapping[str, tf.Tensor], places: tf.Tensor) -> tf.Tensor:
-        used = _cast({layer: named[layer] for layer, _ in blocks})
-        means = [_means(used[layer], layer, whole, activations) for layer, whole in blocks]
+        used = _cast({layer: named[layer] for layer, _, _ in blocks})
+        means = [_means(*block, used, activations) for block in blocks]
         chosen = tf.gather(tf.concat(means, axis=1), tf.gather(columns, places), batch_dims=1)
         return tf.reduce_sum(tf.cast(tf.gather(weights, places), chosen.dtype) * chosen, axis=1)
 
     return weighted
 
 
-def _means(activation: tf.Tensor, layer: str, whole: bool, activations: Activations) -> tf.Tensor:
+def _block(term: Term) -> tuple[str, str | None, bool]:
+    """What a term is a part of: a layer, the function of it, and whether all of it is averaged."""
+    return term.layer, term.function, term.unit is None
+
+
+def _means(
+    layer: str,
+    function: str | None,
+    whole: bool,
+    used: Mapping[str, tf.Tensor],
+    activations: Activations,
+) -> tf.Tensor:
     """(batch, 1) means of a whole layer, or (batch, units) means of its units."""
+    activation = _applied(function, layer, used, activations)
     axes = set(range(1, activation.shape.rank))
     if not whole and axes:
         axes.remove(activations.unit_axes[layer] % activation.shape.rank)
@@ -275,6 +298,8 @@ def _cast(activations: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
 
 def _validate_term(term: Term, activations: Activations) -> None:
     activations.require(term.layer, "response")
+    if term.function == "softmax" and _num_units(term.layer, activations) == 1:
+        raise InputError(f"--response: {term}: the softmax of one unit is 1; expected sigmoid")
     if term.unit is None:
         return
     units = _num_units(term.layer, activations, f"; name it without :{term.unit}")
@@ -292,7 +317,17 @@ def _num_units(layer: str, activations: Activations, advice: str = "") -> int:
     return units
 
 
-def _term_value(term: Term, activation: tf.Tensor, activations: Activations) -> tf.Tensor:
+def _applied(
+    function: str | None, layer: str, used: Mapping[str, tf.Tensor], activations: Activations
+) -> tf.Tensor:
+    """A layer's activation, or a function of it."""
+    if function == "softmax":
+        return tf.nn.softmax(used[layer], axis=activations.unit_axes[layer])
+    return tf.sigmoid(used[layer]) if function == "sigmoid" else used[layer]
+
+
+def _term_value(term: Term, used: Mapping[str, tf.Tensor], activations: Activations) -> tf.Tensor:
+    activation = _applied(term.function, term.layer, used, activations)
     if term.unit is not None and activation.shape.rank > 1:
         place = slice(term.unit, term.unit + 1)
         is_last = activations.unit_axes[term.layer] == -1

@@ -38,6 +38,7 @@ LAYERS = {"tags": "output", "output": "output", "logit": "logit"}
         ("tags:3", "output:3"),
         ("tags:'3'", "output:3"),
         ("my_tags:guitar + fc.logit:guitar", "my_tags:guitar + fc.logit:guitar"),
+        ("sigmoid(tags:no vocal) - softmax( tags:60s )", "sigmoid(output:1) - softmax( output:4 )"),
         ("logit", "logit"),
         ("fc2:17 - 0.5 * conv3", "fc2:17 - 0.5 * conv3"),
     ],
@@ -49,6 +50,8 @@ def test_names_become_numbers(text, expected):
 def test_unknown_names_are_refused():
     with pytest.raises(InputError, match=r"tagger\.keras has no output 'guitars'; its .* 'guitar'"):
         numbered_outputs("conv1 - tags:guitars", NAMES, LAYERS, "tagger.keras")
+    with pytest.raises(InputError, match=r"no output 'guitars'"):
+        numbered_outputs("sigmoid(tags:guitars)", NAMES, LAYERS, "tagger.keras")
     with pytest.raises(InputError, match=r"nothing names the outputs of tagger\.keras"):
         numbered_outputs("tags:guitar", (), LAYERS, "tagger.keras")
 

@@ -38,6 +38,9 @@ def excerpts():
         ("logit - 0.5 * conv1", [(1, "logit", None), (-0.5, "conv1", None)]),
         ("fc1:3 + fc1:8", [(1, "fc1", 3), (1, "fc1", 8)]),
         (" 2*fc1 : 3-1e-2*conv1_pre:0 ", [(2, "fc1", 3), (-0.01, "conv1_pre", 0)]),
+        ("sigmoid(logit)", [(1, "logit", None, "sigmoid")]),
+        ("fc1 - 2*softmax( fc2:3 )", [(1, "fc1", None), (-2, "fc2", 3, "softmax")]),
+        ("sigmoid('my layer':1) + sigmoid", [(1, "my layer", 1, "sigmoid"), (1, "sigmoid", None)]),
     ],
 )
 def test_grammar(text, terms):
@@ -46,7 +49,23 @@ def test_grammar(text, terms):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "logit logit", "3", "* fc1", "fc1:", "fc1:x", "fc1 * 2", "fc1 +", "a;b", "1e999*fc1"],
+    [
+        "",
+        " ",
+        "logit logit",
+        "3",
+        "* fc1",
+        "fc1:",
+        "fc1:x",
+        "fc1 * 2",
+        "fc1 +",
+        "a;b",
+        "1e999*fc1",
+        "sigmoid(fc1",
+        "fc1)",
+        "tanh(fc1)",
+        "sigmoid(fc1:2 + fc2)",
+    ],
 )
 def test_unreadable_text_is_refused(text):
     with pytest.raises(InputError, match="--response"):
@@ -109,6 +128,9 @@ def test_before_and_after_an_activation_inside_a_layer():
         ("hidden:4", np.tanh(hidden_pre)[:, 4]),
         ("shares_pre:0", logits[:, 0]),
         ("output:0", np.exp(logits[:, 0]) / np.exp(logits).sum(axis=1)),
+        ("softmax(classes:0)", np.exp(logits[:, 0]) / np.exp(logits).sum(axis=1)),
+        ("sigmoid(classes)", (1 / (1 + np.exp(-logits))).mean(axis=1)),
+        ("-2 * sigmoid(classes:1)", -2 / (1 + np.exp(-logits[:, 1]))),
         (lambda named: named["hidden_pre"][:, 0], hidden_pre[:, 0]),
     ):
         found = response_function(model, text)(excerpts)
@@ -140,6 +162,8 @@ def test_names_that_do_not_exist_list_those_that_do(classifier):
         response_function(classifier, "fc3")
     with pytest.raises(InputError, match="fc2 has no unit 64; its units are 0 to 63"):
         response_function(classifier, "fc2:64")
+    with pytest.raises(InputError, match=r"softmax\(logit:0\): the softmax of one unit is 1"):
+        response_function(classifier, "softmax(logit:0)")
 
 
 def test_lists_of_responses_expand_to_every_unit(classifier):
@@ -170,9 +194,10 @@ def test_each_excerpt_has_a_response_of_its_own(classifier, excerpts):
         "fc1_pre",
         lambda named: tf.reduce_max(named["fc2"], axis=1),
         "0.5 * conv3 + fc2:3 - fc2:17",
+        "sigmoid(fc2:3) - softmax(fc2:3) + 2 * sigmoid(conv3)",
     ]
     respond = response_table(classifier, responses)
-    places = np.array([4, 0, 3, 1, 2, 3, 0])
+    places = np.array([4, 0, 3, 1, 2, 5, 0])
     batch = np.concatenate([excerpts, excerpts[::-1], excerpts[:1]])
     alone = [response_function(classifier, one)(batch) for one in responses]
     expected = [alone[place][row] for row, place in enumerate(places)]
