@@ -18,7 +18,8 @@ import tensorflow as tf
 from svdam.core.config import RESPONSE_SPACING
 from svdam.core.validation import InputError
 from svdam.data.places import excerpt_places, numbered_clips, require_positive
-from svdam.data.records import Records, SongEntry
+from svdam.data.records import Records
+from svdam.data.song_entry import SongEntry
 from svdam.data.spectra import SpectrumRecords
 
 

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,9 @@ from svdam.audio.decoding import load_audio
 from svdam.core import storage
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
+from svdam.data.song_entry import SongEntry
 from svdam.datasets.labels import Segment, shifted
 from svdam.datasets.sources import Mix, find_by_any_form
-
-if TYPE_CHECKING:  # It imports this module.
-    from svdam.data.records import SongEntry
 
 _HOPS_PER_SECOND = 100
 _WINDOW_HOPS = 4
@@ -68,7 +66,7 @@ def load_mix(
     return mix_voice(load_audio(paths[0], sample_rate), backing, mix, sample_rate)
 
 
-def load_song(song: "SongEntry", root: str, sample_rate: int = FRONT_END.sample_rate) -> np.ndarray:
+def load_song(song: SongEntry, root: str, sample_rate: int = FRONT_END.sample_rate) -> np.ndarray:
     """Loads the audio of a song of records, mixed again if it was mixed.
 
     Args:

@@ -7,7 +7,8 @@ import numpy as np
 
 from svdam.core.images import log_mel_image
 from svdam.core.summaries import Summaries, as_markdown, contact_sheet
-from svdam.data.records import Records, SongEntry
+from svdam.data.records import Records
+from svdam.data.song_entry import SongEntry
 
 _SHOWN_SONGS = 8
 _SHOWN_SECS = 10

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from svdam.core.validation import InputError
-from svdam.data.records import Records, SongEntry
+from svdam.data.records import Records
 from svdam.data.sampling import shuffled_items
+from svdam.data.song_entry import SongEntry
 from svdam.data.spectra import SpectrumRecords
 
 

@@ -11,14 +11,11 @@ import shutil
 import sys
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from svdam.core import storage
 from svdam.core.files import atomic_path
 from svdam.core.validation import InputError
-
-if TYPE_CHECKING:  # It imports this module.
-    from svdam.data.records import SongEntry
+from svdam.data.song_entry import SongEntry
 
 _SPARE_BYTES = 1 << 30  # Of the cache's disk, which other things need too.
 
@@ -38,7 +35,7 @@ class SongCopies:
         self._checked: set[str] = set()
         self._has_room = True
 
-    def locate(self, song: "SongEntry", offset: int) -> tuple[str, int]:
+    def locate(self, song: SongEntry, offset: int) -> tuple[str, int]:
         """Where a byte of a song is best read.
 
         Args:
@@ -61,17 +58,17 @@ class SongCopies:
             return str(path), offset - song.labels_offset + song.num_frames * self._frame_bytes
         return str(path), offset - song.offset
 
-    def _name(self, song: "SongEntry") -> str:
+    def _name(self, song: SongEntry) -> str:
         return f"{song.fingerprint}-{song.crc32:08x}-{song.labels_crc32:08x}"
 
-    def _is_intact(self, path: Path, song: "SongEntry") -> bool:
+    def _is_intact(self, path: Path, song: SongEntry) -> bool:
         try:
             content = path.read_bytes()
         except OSError:
             return False
         return self._holds(content, song)
 
-    def _holds(self, content: bytes, song: "SongEntry") -> bool:
+    def _holds(self, content: bytes, song: SongEntry) -> bool:
         labels_bytes = song.num_frames if song.has_labels else 0
         log_mel_bytes = song.num_frames * self._frame_bytes
         return (
@@ -80,7 +77,7 @@ class SongCopies:
             and zlib.crc32(content[log_mel_bytes:]) == song.labels_crc32
         )
 
-    def _fetch(self, path: Path, song: "SongEntry") -> bool:
+    def _fetch(self, path: Path, song: SongEntry) -> bool:
         """Makes a copy; False if there is no room for it."""
         if not self._has_room:
             return False

@@ -28,7 +28,8 @@ from svdam.corpus.cache import rendered_corpus
 from svdam.corpus.demo_corpus import CorpusSettings
 from svdam.data.augmentation import SPLINE_ORDER, log_mel_of, spline_coefficients
 from svdam.data.mixing import load_song
-from svdam.data.records import Records, SongEntry
+from svdam.data.records import Records
+from svdam.data.song_entry import SongEntry
 
 _VERSION = 1
 _BLOCK_FRAMES = 4096

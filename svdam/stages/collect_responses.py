@@ -20,7 +20,8 @@ from svdam.core.settings import (
     unsafe_model_setting,
 )
 from svdam.core.validation import InputError
-from svdam.data.records import Records, SongEntry
+from svdam.data.records import Records
+from svdam.data.song_entry import SongEntry
 from svdam.report.content import SpectrogramAxes
 from svdam.report.pages import write_real_page
 from svdam.results.responses import RealResponses, TopExcerpts, write_responses

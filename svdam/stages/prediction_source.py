@@ -12,7 +12,7 @@ import numpy as np
 
 from svdam.core.files import checksum
 from svdam.core.validation import InputError, quoted_list
-from svdam.data.records import SongEntry
+from svdam.data.song_entry import SongEntry
 from svdam.datasets.labels import frame_labels, parse_labels
 from svdam.datasets.sources import AUDIO_SUFFIXES, SPLITS, read_list
 from svdam.results.predictions import read_predictions, read_truth, truth_of_frames

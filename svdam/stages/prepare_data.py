@@ -24,7 +24,7 @@ from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.summaries import Summaries, tensorboard_command
-from svdam.core.validation import InputError, quoted_list
+from svdam.core.validation import InputError
 from svdam.data import shards
 from svdam.data.audio_checksums import AudioChecksums
 from svdam.data.manifest import MANIFEST_NAME, build_manifest
@@ -36,8 +36,9 @@ from svdam.data.songs import DTYPES, song_fingerprint
 from svdam.datasets.fma import FMA_SPLITS, SUBSETS, list_fma
 from svdam.datasets.folder import SPLIT_METHODS, check_ratios, list_folder
 from svdam.datasets.jamendo import list_jamendo
-from svdam.datasets.sources import SPLITS, SkippedSong, SourceListing, SourceSong, plain_text
+from svdam.datasets.sources import SkippedSong, SourceListing, SourceSong, plain_text
 from svdam.datasets.stems import MixSettings, list_stems
+from svdam.stages.song_checks import check_songs
 
 if TYPE_CHECKING:
     from svdam.corpus.demo_corpus import CorpusSettings
@@ -234,7 +235,8 @@ def _prepare_songs(
 ) -> dict[str, Any]:
     root = str(settings.storage or run_folder)
     records, skipped = _make_records(listing, root, run_folder, settings)
-    _check_songs(listing, records, skipped, settings)
+    place = settings.data_dir or settings.dataset
+    check_songs(listing, records, skipped, place, settings.strict, not settings.fma_all_train)
     manifest = _put_in_place(listing, records, skipped, root, settings)
     if settings.storage:
         place = root if storage.is_remote(root) else os.path.abspath(root)
@@ -333,56 +335,6 @@ def _finished_records(
         unit="song",
     )
     return {song.id: record for song, record in zip(known, checked, strict=True) if record}
-
-
-def _check_songs(
-    listing: SourceListing,
-    records: dict[str, FinishedRecord],
-    skipped: list[SkippedSong],
-    settings: PrepareSettings,
-) -> None:
-    for song in skipped:
-        print(f"skipped: {' '.join(song.reason.split())}", file=sys.stderr)
-    listed = [song.split for song in listing.songs] + [song.split for song in listing.skipped]
-    if skipped and settings.strict:
-        raise InputError(
-            f"--strict: {len(skipped)} of {len(listed)} songs cannot be used; "
-            f"the first: {skipped[0].reason}"
-        )
-    splits = {song.split for song in listing.songs if song.id in records}
-    has_training_songs = "train" in listed
-    if not splits or (has_training_songs and "train" not in splits):
-        for_what = " for the split 'train'" if has_training_songs else ""
-        first = f"; the first that was skipped: {skipped[0].reason}" if skipped else ""
-        raise InputError(
-            f"{settings.data_dir or settings.dataset}: no song{for_what} can be used "
-            f"(of {len(listed)} songs listed){first}"
-        )
-    for split in SPLITS:
-        if split not in splits and not settings.fma_all_train:
-            print(f"warning: no song in the split {split!r}", file=sys.stderr)
-    _warn_of_equal_recordings([song for song in listing.songs if song.id in records], records)
-
-
-def _warn_of_equal_recordings(songs: list[SourceSong], records: dict[str, FinishedRecord]) -> None:
-    """Names recordings that are in several splits: they would be tested on what was learnt.
-
-    Equal are those with the same log-mel, whatever their formats, tags and names.
-    """
-    first: dict[tuple, SourceSong] = {}
-    pairs = []
-    for song in songs:
-        features = records[song.id].record.features
-        sound = tuple(features[name] for name in ("num_frames", "crc32", "mean", "squares"))
-        other = first.setdefault(sound, song)
-        if other.split != song.split:
-            pairs.append(f"{other.id} ({other.split}) and {song.id} ({song.split})")
-    if pairs:
-        print(
-            "warning: the same recording is in several splits, so scores will be too good: "
-            + quoted_list(pairs, 3),
-            file=sys.stderr,
-        )
 
 
 def _put_in_place(
