@@ -49,6 +49,7 @@ class PathResult:
         prior_weights: (weights,) that were tried.
         steps: (snapshots,) numbers of steps that were tried.
         distances: (weights, snapshots) distances; NaN where the search had stopped.
+        path_responses: (weights, snapshots, N) responses, likewise.
     """
 
     response: Response
@@ -64,6 +65,7 @@ class PathResult:
     prior_weights: np.ndarray
     steps: np.ndarray
     distances: np.ndarray
+    path_responses: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +81,8 @@ class PathState:
         active: (A,) numbers of the groups that are still searched.
         search: State of their latents, (A * N) rows.
         distances: (targets, weights, snapshots); NaN where there is none.
+        responses: (targets, weights, snapshots, N); NaN where there is none.
         best_latents: (targets, N, n) with the smallest distance so far.
-        best_responses: (targets, N).
     """
 
     num_snapshots: int
@@ -88,8 +90,8 @@ class PathState:
     active: np.ndarray
     search: SearchState
     distances: np.ndarray
+    responses: np.ndarray
     best_latents: np.ndarray
-    best_responses: np.ndarray
 
 
 def geometric_steps(max_steps: int = 1000, growth: float = 1.25) -> tuple[int, ...]:
@@ -137,25 +139,28 @@ class PathSearch:
         *,
         highest: np.ndarray | None = None,
         lowest: np.ndarray | None = None,
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.05,
         prior_weights: Sequence[float] = (0.1, 0.01, 0.001),
         steps: Sequence[int] = geometric_steps(),
         patience: int = 3,
         max_batch: int = 150,
+        places: Sequence[int] | None = None,
     ):
         """Starts nothing yet.
 
         Args:
             engine: Generator, classifier and responses; with Adam.
             latents: (N, n) starting points, the same for every response; N at least 2.
-            highest: (responses, M) highest real responses, or (M,) where there is one response; M
-                = N in the paper. None: nothing is maximized.
+            highest: (responses, M) highest real responses, or (M,) where one response is
+                explained; M = N in the paper. None: nothing is maximized.
             lowest: Lowest real responses, likewise. None: nothing is minimized.
             learning_rate: Of Adam.
             prior_weights: Weights lambda of the prior (eq. 2).
             steps: Numbers of steps to compare, increasing.
             patience: Snapshots without improvement after which a prior weight is given up.
             max_batch: Latents that are optimized at once, which bounds the memory.
+            places: Positions in the responses of the engine, of those to explain, in the order of
+                the real responses; all by default.
 
         Raises:
             InputError: If a value is out of range, or shapes do not fit.
@@ -180,15 +185,16 @@ class PathSearch:
                 f"found patience {patience} and max_batch {max_batch}, expected at least 1 each"
             )
         given = {"max": ("highest", highest), "min": ("lowest", lowest)}
+        chosen = list(range(len(engine.responses))) if places is None else list(places)
         real = {
-            direction: _validate_real(name, values, len(engine.responses))
+            direction: _validate_real(name, values, len(chosen))
             for direction, (name, values) in given.items()
             if values is not None
         }
         if not real:
             raise InputError("highest, lowest: found neither, expected real responses to approach")
-        self._targets = [(i, one) for i in range(len(engine.responses)) for one in real]
-        self._real = [real[direction][place] for place, direction in self._targets]
+        self._targets = [(place, one) for place in chosen for one in real]
+        self._real = [real[one][row] for row in range(len(chosen)) for one in real]
         self._real_means = np.array([one.mean() for one in self._real])
         self._real_variances = np.array([one.var(ddof=1) for one in self._real])
 
@@ -235,8 +241,8 @@ class PathSearch:
             active=np.arange(count * len(self._weights)),
             search=search,
             distances=np.full((count, len(self._weights), len(self.steps)), np.nan),
+            responses=np.full((count, len(self._weights), len(self.steps), size), np.nan),
             best_latents=np.stack([self._starts] * count).astype(search.latents.dtype),
-            best_responses=np.full((count, size), np.nan),
         )
 
     def is_done(self, state: PathState) -> bool:
@@ -256,13 +262,14 @@ class PathSearch:
         distances[target, weight, number] = self._distances(responses, target)
         if not number:
             self._require_finite(distances[:, :, 0])
-        best_latents, best_responses = state.best_latents.copy(), state.best_responses.copy()
+        path, best_latents = state.responses.copy(), state.best_latents.copy()
+        path[target, weight, number] = responses
         latents = search.last_seen.reshape(-1, *best_latents.shape[1:])
         for one in np.unique(target):
             best_weight, best_number = _best(distances[one, :, : number + 1])
             if best_number == number:
                 row = np.flatnonzero((target == one) & (weight == best_weight))[0]
-                best_latents[one], best_responses[one] = latents[row], responses[row]
+                best_latents[one] = latents[row]
         so_far = distances[target, weight, : number + 1]
         stays = number - np.argmin(so_far, axis=1) < self._patience
         rows = np.repeat(stays, size)
@@ -272,16 +279,17 @@ class PathSearch:
             active=state.active[stays],
             search=tf.nest.map_structure(lambda part: part[rows], search),
             distances=distances,
+            responses=path,
             best_latents=best_latents,
-            best_responses=best_responses,
         )
 
     def results(self, state: PathState) -> Iterator[PathResult]:
         """The best of what was found; one at a time, since examples are large."""
         still = set(state.active // len(self._weights))
         for number, (place, direction) in enumerate(self._targets):
-            curves, responses = state.distances[number], state.best_responses[number]
+            curves, path = state.distances[number], state.responses[number]
             weight, snapshot = _best(curves)
+            responses = path[weight, snapshot]
             low, high = distance_interval(responses, self._real[number])
             latents = state.best_latents[number]
             found = self._engine.evaluate(latents, places=[place] * len(latents))
@@ -301,6 +309,7 @@ class PathSearch:
                 prior_weights=self._weights,
                 steps=self.steps[: state.num_snapshots],
                 distances=curves[:, : state.num_snapshots],
+                path_responses=path[:, : state.num_snapshots],
             )
 
     def _advance(

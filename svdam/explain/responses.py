@@ -237,10 +237,58 @@ def response_table(
     return respond_each
 
 
+def response_matrix(
+    classifier: keras.Model, responses: Sequence[str]
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Builds a function that measures all responses of every excerpt; the classifier runs once.
+
+    Args:
+        classifier: See `response_function`.
+        responses: Responses in the grammar above.
+
+    Returns:
+        A function from (batch, frames, mels, 1) excerpts to (batch, responses) responses.
+
+    Raises:
+        InputError: As `response_table` does.
+    """
+    if not responses:
+        raise InputError("response: is an empty list; expected at least one response")
+    activations = Activations(classifier)
+    means, columns, weights = _blocks(
+        [_parse_known(one, activations) for one in responses], activations
+    )
+
+    def respond(excerpts: tf.Tensor) -> tf.Tensor:
+        """(batch, responses) of (batch, frames, mels, 1) excerpts."""
+        chosen = tf.gather(means(activations(excerpts)), columns, axis=1)
+        return tf.reduce_sum(tf.cast(weights, chosen.dtype) * chosen, axis=2)
+
+    return respond
+
+
 def _weighted_means(
     terms: Sequence[tuple[Term, ...]], activations: Activations
 ) -> Callable[[Mapping[str, tf.Tensor], tf.Tensor], tf.Tensor]:
     """From activations and (batch,) places in ``terms`` to (batch,) sums; 0 where there is none."""
+    means, columns, weights = _blocks(terms, activations)
+
+    def weighted(named: Mapping[str, tf.Tensor], places: tf.Tensor) -> tf.Tensor:
+        chosen = tf.gather(means(named), tf.gather(columns, places), batch_dims=1)
+        return tf.reduce_sum(tf.cast(tf.gather(weights, places), chosen.dtype) * chosen, axis=1)
+
+    return weighted
+
+
+def _blocks(
+    terms: Sequence[tuple[Term, ...]], activations: Activations
+) -> tuple[Callable[[Mapping[str, tf.Tensor]], tf.Tensor], np.ndarray, np.ndarray]:
+    """All means that sums of terms are made of, and which of them each sum takes.
+
+    Returns:
+        A function from activations to (batch, means); (terms, summands) columns of these, and
+        their weights, 0 where a sum has fewer summands.
+    """
     blocks = dict.fromkeys(map(_block, itertools.chain(*terms)))
     sizes = [1 if whole else _num_units(layer, activations) for layer, _, whole in blocks]
     first = dict(zip(blocks, np.cumsum([0, *sizes[:-1]]), strict=True))
@@ -251,13 +299,11 @@ def _weighted_means(
             columns[row, place] = first[_block(term)] + (term.unit or 0)
             weights[row, place] = term.weight
 
-    def weighted(named: Mapping[str, tf.Tensor], places: tf.Tensor) -> tf.Tensor:
+    def means(named: Mapping[str, tf.Tensor]) -> tf.Tensor:
         used = _cast({layer: named[layer] for layer, _, _ in blocks})
-        means = [_means(*block, used, activations) for block in blocks]
-        chosen = tf.gather(tf.concat(means, axis=1), tf.gather(columns, places), batch_dims=1)
-        return tf.reduce_sum(tf.cast(tf.gather(weights, places), chosen.dtype) * chosen, axis=1)
+        return tf.concat([_means(*block, used, activations) for block in blocks], axis=1)
 
-    return weighted
+    return means, columns, weights
 
 
 def _block(term: Term) -> tuple[str, str | None, bool]:

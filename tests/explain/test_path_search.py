@@ -100,6 +100,11 @@ def test_equals_the_snapshots_of_maximize_and_eq_3(engine, latents, runs, extrem
         ]
         np.testing.assert_allclose(found.distances, expected, rtol=1e-9, atol=1e-12)
         assert found.distance == np.min(found.distances)
+        along = [
+            [runs[found.response, found.direction, weight][step].responses for step in STEPS]
+            for weight in WEIGHTS
+        ]
+        np.testing.assert_allclose(found.path_responses, along, rtol=1e-9)
         best = found.configuration
         same = runs[found.response, found.direction, best.prior_weight][best.num_steps]
         for name in ("latents", "examples", "responses"):
@@ -142,6 +147,17 @@ def test_a_search_resumes_from_any_state(engine, latents, extremes):
     for one, other in zip(whole, search.results(state), strict=True):
         np.testing.assert_array_equal(one.latents, other.latents)
         np.testing.assert_array_equal(one.distances, other.distances)
+
+
+def test_some_responses_of_an_engine(engine, latents, extremes):
+    options = {"prior_weights": WEIGHTS, "steps": STEPS}
+    _, _, *expected = PathSearch(engine, latents, **extremes, **options).run()
+    second = {name: values[1] for name, values in extremes.items()}
+    found = PathSearch(engine, latents, **second, places=[1], **options).run()
+    for one, other in zip(found, expected, strict=True):
+        assert (one.response, one.direction) == (other.response, other.direction)
+        np.testing.assert_allclose(one.distances, other.distances, rtol=1e-9)
+        np.testing.assert_allclose(one.latents, other.latents, rtol=0, atol=1e-9)
 
 
 def test_a_known_optimum():

@@ -13,6 +13,7 @@ from svdam.explain.responses import (
     expand_responses,
     parse_response,
     response_function,
+    response_matrix,
     response_table,
 )
 from svdam.models.classifier import build_svdnet
@@ -216,3 +217,25 @@ def test_channels_that_come_first_are_units_in_lists_too():
     found = respond(excerpts, np.array([2, 0, 1]))
     expected = excerpts[:, :, 1:-1, 1:-1].mean(axis=(2, 3))[np.arange(3), [2, 0, 1]]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_all_responses_of_every_excerpt_come_from_one_pass(classifier, excerpts):
+    responses = ["fc2:17", "conv3:5 - 2 * logit", "fc1_pre", "0.5 * conv3 + fc2:3 - fc2:17"]
+    calls = []
+
+    class Counted(keras.layers.Layer):
+        def call(self, excerpts):
+            calls.append(excerpts.shape)
+            return 1 * excerpts
+
+    inputs = keras.Input(classifier.input_shape[1:])
+    counted = keras.Sequential([inputs, Counted(), *classifier.layers[1:]])
+    respond = response_matrix(counted, responses)
+    del calls[:]
+    found = respond(excerpts)
+    assert len(calls) == 1
+    for column, one in enumerate(responses):
+        expected = response_function(classifier, one)(excerpts)
+        np.testing.assert_allclose(found[:, column], expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="empty list"):
+        response_matrix(classifier, [])
