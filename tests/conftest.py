@@ -1,9 +1,12 @@
 """Prepared records that several tests read."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from svdam.audio.front_ends import get_front_end
+from svdam.core.front_end import FrontEnd
 from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError
 from svdam.data.records import open_records
@@ -42,3 +45,33 @@ def records_folder(corpus, tmp_path_factory) -> Path:
 def records(records_folder):
     """The records, opened anew."""
     return open_records(records_folder)
+
+
+ODD = dict(base="librosa", sample_rate=11025, window_length=400, hop_length=220, num_mels=37,
+           min_hz=40, max_hz=5000, excerpt_frames=50)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def odd_file(tmp_path_factory) -> str:
+    """The JSON file of a front end of odd numbers: centred, of powers, in decibels."""
+    path = tmp_path_factory.mktemp("front_end") / "odd.json"
+    path.write_text(json.dumps(ODD))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def odd(odd_file) -> FrontEnd:
+    """That front end."""
+    return get_front_end(odd_file)
+
+
+@pytest.fixture(scope="session")
+def odd_records_folder(corpus, odd_file, tmp_path_factory) -> Path:
+    """The records of the corpus with it, not to be changed."""
+    output = tmp_path_factory.mktemp("odd_records")
+    prepare_data(
+        PrepareSettings(
+            output=str(output), dataset="jamendo", data_dir=str(corpus), front_end=odd_file
+        )
+    )
+    return output

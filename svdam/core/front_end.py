@@ -8,6 +8,7 @@ others from JSON; `svdam.audio.log_mel` computes them.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,23 @@ class FrontEnd:
             if facts[field.name] == paper:
                 del facts[field.name]
         return facts
+
+
+def front_end_input(front_end: FrontEnd | None) -> dict[str, Any]:
+    """What a run's configuration says among its inputs about the front end of its excerpts.
+
+    Returns:
+        ``front_end`` and its fields, or None if it is not known; nothing if it is the paper's.
+    """
+    if front_end == FrontEnd():
+        return {}
+    return {"front_end": None if front_end is None else front_end.to_dict()}
+
+
+def run_front_end(config: Mapping[str, Any]) -> FrontEnd | None:
+    """The front end of the excerpts of a run, from its configuration (`front_end_input`)."""
+    found = config["inputs"].get("front_end", {})
+    return None if found is None else FrontEnd(**found)
 
 
 _FIRST_FIELDS = 8  # In the records of the first version.

@@ -247,10 +247,13 @@ def _remove_events(folder: Path) -> None:
 
 def _refuse_other_settings(folder: Path, config: dict, settings: Settings) -> None:
     old = read_json(folder / CONFIG_NAME)
-    new_identity = {**settings.identity(), **config["inputs"]}
-    old_identity = {**old["settings"], **old["inputs"]}
+    # A setting that an earlier version did not have was what it is by default.
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    new_identity = {**settings.identity(), **dict.fromkeys(old["inputs"]), **config["inputs"]}
+    old_identity = {**defaults, **old["settings"], **old["inputs"]}
     for name, value in new_identity.items():
         found = old_identity.get(name)
+        found = list(found) if isinstance(found, tuple) else found
         if found != value:
             raise InputError(
                 f"--output: {folder} holds a run with {name}={found!r}, now it is {value!r}; "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from svdam.core import storage
-from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError, is_number, one_line
 from svdam.data.shards import CHECKSUM_SUFFIX, ShardPlan
 from svdam.data.songs import DTYPES
@@ -23,7 +23,11 @@ _MORE_KEYS = {"storage", "checksum"}
 
 
 def build_manifest(
-    plans: list[ShardPlan], skipped: list[SkippedSong], root: str, dtype: str
+    plans: list[ShardPlan],
+    skipped: list[SkippedSong],
+    root: str,
+    dtype: str,
+    front_end: FrontEnd,
 ) -> dict[str, Any]:
     """Describes finished shards.
 
@@ -35,12 +39,13 @@ def build_manifest(
         skipped: Songs that are listed but not in the records.
         root: The records folder.
         dtype: Number type of the log-mel.
+        front_end: How the log-mel was computed.
 
     Returns:
         JSON-ready facts that depend on nothing but the songs and the settings.
     """
     songs, entries = [], []
-    statistics = no_frames(FRONT_END.num_mels)
+    statistics = no_frames(front_end.num_mels)
     for plan in plans:
         start = 0
         for finished in plan.records:
@@ -53,7 +58,7 @@ def build_manifest(
         entries.append({"name": plan.name, "split": plan.split, **facts})
     manifest = {
         "format": MANIFEST_FORMAT,
-        "front_end": FRONT_END.to_dict(),
+        "front_end": front_end.to_dict(),
         "dtype": dtype,
         "counts": _counts(songs),
         "mean": statistics.mean.tolist() if statistics.num_frames else None,

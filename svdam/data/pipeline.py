@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from svdam.core import storage
 from svdam.core.beam import Advance, Stage, ignore, run_stage
+from svdam.core.front_end import FrontEnd
 from svdam.core.progress import progress
 from svdam.data.shards import (
     SHARD_SUFFIX,
@@ -51,7 +52,9 @@ class _Copies(NamedTuple):
     stretches: list[tuple[str, int, int]]
 
 
-def run_songs(songs: list[SourceSong], root: str, dtype: str, engine: Engine) -> None:
+def run_songs(
+    songs: list[SourceSong], root: str, dtype: str, front_end: FrontEnd, engine: Engine
+) -> None:
     """Makes the records of songs, each in a file of its own, or a note why there is none."""
 
     def count() -> int:
@@ -59,7 +62,8 @@ def run_songs(songs: list[SourceSong], root: str, dtype: str, engine: Engine) ->
         return sum(name.endswith((SHARD_SUFFIX, SKIPPED_SUFFIX)) for name in names)
 
     size = _SONGS_PER_PROCESS * engine.num_workers
-    _run(PooledSongs(root, dtype, engine), songs, size, engine, count, "songs to log-mel", "song")
+    pooled = PooledSongs(root, dtype, front_end, engine)
+    _run(pooled, songs, size, engine, count, "songs to log-mel", "song")
 
 
 def run_shards(plans: list[ShardPlan], root: str, engine: Engine) -> None:
@@ -79,8 +83,9 @@ def run_shards(plans: list[ShardPlan], root: str, engine: Engine) -> None:
 class PooledSongs(Stage):
     """Makes the records of batches of songs, in worker processes that it starts with the first."""
 
-    def __init__(self, root: str, dtype: str, engine: Engine):
-        self._root, self._dtype, self._engine = root, dtype, engine
+    def __init__(self, root: str, dtype: str, front_end: FrontEnd, engine: Engine):
+        self._root, self._dtype, self._front_end = root, dtype, front_end
+        self._engine = engine
         self._pool: WorkerPool | None = None
 
     def process(self, songs: list[SourceSong], advance: Advance = ignore) -> None:
@@ -88,7 +93,11 @@ class PooledSongs(Stage):
         if self._pool is None:
             engine = self._engine
             self._pool = WorkerPool(
-                self._root, self._dtype, engine.num_workers, engine.song_timeout_secs
+                self._root,
+                self._dtype,
+                self._front_end,
+                engine.num_workers,
+                engine.song_timeout_secs,
             )
         for song, reason in self._pool.prepare(songs):
             if reason is not None:

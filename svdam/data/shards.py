@@ -18,7 +18,6 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from svdam.core import storage
-from svdam.core.config import FRONT_END
 from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, crc32c, stored_form
 from svdam.core.validation import InputError
 from svdam.data.songs import DTYPES, FEATURES, RECORD_FORMAT
@@ -172,12 +171,13 @@ def _is_consistent(record: ScannedRecord) -> bool:
     ):
         return False
     dtype = DTYPES.get(found["dtype"].decode("utf-8", "replace"))
-    num_frames, band_bytes = found["num_frames"], 8 * FRONT_END.num_mels
+    num_frames, band_bytes = found["num_frames"], len(found["mean"])
     return (
         dtype is not None
         and math.isfinite(found["duration"])
-        and len(found["mean"]) == len(found["squares"]) == band_bytes
-        and places["log_mel"][1] == num_frames * FRONT_END.num_mels * np.dtype(dtype).itemsize
+        and len(found["squares"]) == band_bytes
+        and band_bytes % 8 == 0 < band_bytes
+        and places["log_mel"][1] == num_frames * band_bytes // 8 * np.dtype(dtype).itemsize
         and places["labels"][1] == (num_frames if found["has_labels"] else 0)
     )
 

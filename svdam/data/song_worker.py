@@ -10,6 +10,7 @@ start one run the caller's main module again.
 """
 
 import contextlib
+import json
 import os
 import queue
 import signal
@@ -27,6 +28,7 @@ from typing import Any
 
 import svdam
 from svdam.core import storage
+from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError, InputWarning, one_line
 from svdam.data.shards import piece_path
 from svdam.data.songs import prepare_song, write_piece
@@ -40,15 +42,17 @@ _SECS_PER_MEGABYTE = 4
 class SongWorker:
     """One worker process, started when the first song comes, and again whenever it has died."""
 
-    def __init__(self, root: str, dtype: str, song_timeout_secs: float):
+    def __init__(self, root: str, dtype: str, front_end: FrontEnd, song_timeout_secs: float):
         """Starts nothing yet.
 
         Args:
             root: The records folder.
             dtype: Number type of the log-mel.
+            front_end: How the log-mel is computed.
             song_timeout_secs: Seconds that a song may take, in addition to 4 s for each megabyte.
         """
-        self._root, self._dtype, self._timeout_secs = root, dtype, song_timeout_secs
+        self._root, self._dtype, self._front_end = root, dtype, front_end
+        self._timeout_secs = song_timeout_secs
         self._process: subprocess.Popen | None = None
         self._connection: Any = None  # To the process, while there is one.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
@@ -110,8 +114,12 @@ class SongWorker:
         self._connection, theirs = Pipe()
         with theirs:
             descriptor = theirs.fileno()
+            front_end = json.dumps(self._front_end.to_dict())
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(descriptor), self._root, self._dtype],
+                [
+                    *(sys.executable, "-m", __name__, str(descriptor)),
+                    *(self._root, self._dtype, front_end),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=self._messages,
                 stderr=self._messages,
@@ -160,8 +168,17 @@ class SongWorker:
 class WorkerPool:
     """Several workers. Songs go to whichever is free."""
 
-    def __init__(self, root: str, dtype: str, num_workers: int, song_timeout_secs: float):
-        self._workers = [SongWorker(root, dtype, song_timeout_secs) for _ in range(num_workers)]
+    def __init__(
+        self,
+        root: str,
+        dtype: str,
+        front_end: FrontEnd,
+        num_workers: int,
+        song_timeout_secs: float,
+    ):
+        self._workers = [
+            SongWorker(root, dtype, front_end, song_timeout_secs) for _ in range(num_workers)
+        ]
 
     def prepare(self, songs: Sequence[SourceSong]) -> Iterator[tuple[SourceSong, str | None]]:
         """Makes records; yields each song, in order, with the reason to skip it or None.
@@ -196,22 +213,24 @@ class WorkerPool:
             worker.close()
 
 
-def _serve(descriptor: int, root: str, dtype: str) -> None:
+def _serve(descriptor: int, root: str, dtype: str, front_end: FrontEnd) -> None:
     """The worker process: answers each song with what `_result` returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends us.
     with Connection(descriptor) as connection, contextlib.suppress(EOFError):
         connection.send("ready")
         while True:
-            connection.send(_result(connection.recv(), root, dtype))
+            connection.send(_result(connection.recv(), root, dtype, front_end))
 
 
-def _result(song: SourceSong, root: str, dtype: str) -> tuple[str | None, str | None, list[str]]:
+def _result(
+    song: SourceSong, root: str, dtype: str, front_end: FrontEnd
+) -> tuple[str | None, str | None, list[str]]:
     """(why the song has to be skipped or None, why nothing can be written or None, warnings)."""
     reason = cannot_write = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            example = prepare_song(song, dtype)
+            example = prepare_song(song, dtype, front_end)
         except InputError as error:
             reason = str(error)
         except MemoryError:
@@ -231,6 +250,7 @@ def _result(song: SourceSong, root: str, dtype: str) -> tuple[str | None, str | 
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]), *sys.argv[2:])
+    _descriptor, _root, _dtype, _fields = sys.argv[1:]
+    _serve(int(_descriptor), _root, _dtype, FrontEnd(**json.loads(_fields)))
     # tensorflow-io's S3 client aborts in its destructors; nothing is left to be done by then.
     os._exit(0)

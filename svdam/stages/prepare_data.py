@@ -16,9 +16,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svdam.audio.front_ends import FRONT_ENDS, front_end_name
 from svdam.core import storage
-from svdam.core.config import FRONT_END
 from svdam.core.files import write_json
+from svdam.core.front_end import FrontEnd
 from svdam.core.processors import available_processors
 from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
@@ -38,6 +39,7 @@ from svdam.datasets.folder import SPLIT_METHODS, check_ratios, list_folder
 from svdam.datasets.jamendo import list_jamendo
 from svdam.datasets.sources import SkippedSong, SourceListing, SourceSong, plain_text
 from svdam.datasets.stems import MixSettings, list_stems
+from svdam.stages.front_ends import named_front_end
 from svdam.stages.song_checks import check_songs
 
 if TYPE_CHECKING:
@@ -59,6 +61,12 @@ class PrepareSettings(Settings):
     storage: str | None = setting(
         None,
         "Folder or URL (s3://bucket/folder) for the shards. The default is the run folder.",
+        path=True,
+    )
+    front_end: str = setting(
+        "ismir2015",
+        f"Front end of the log-mel spectrograms: {', '.join(FRONT_ENDS)}, or a .json file. All "
+        "later stages take it from the records.",
         path=True,
     )
     dtype: str = setting(
@@ -194,6 +202,7 @@ def prepare_data(settings: PrepareSettings) -> dict[str, Any]:
     """Prepares the records of a data set and says what came out; see `prepare_records`."""
     manifest = prepare_records(settings)
     print("\n".join(summary_lines(manifest)))
+    print(f"front end: {front_end_name(FrontEnd(**manifest['front_end']))}")
     print(f"records: {settings.output}")
     if settings.storage:
         print(f"shards: {settings.storage}")
@@ -215,10 +224,17 @@ def prepare_records(settings: PrepareSettings, corpus: Path | None = None) -> di
         InputError: If no song could be used, or none of the listed ones of the split ``train``; if
             a song could not and ``strict`` is set; or if the data set cannot be read.
     """
-    with start_run(settings.output, "prepare_data", settings) as run, _locked_storage(settings):
+    front_end = named_front_end(settings.front_end)
+    inputs = {}
+    if settings.front_end not in FRONT_ENDS:  # Its file may change.
+        inputs["front_end_fields"] = front_end.to_dict()
+    with (
+        start_run(settings.output, "prepare_data", settings, inputs) as run,
+        _locked_storage(settings),
+    ):
         listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
         try:
-            manifest = _prepare_songs(listing, run.folder, settings)
+            manifest = _prepare_songs(listing, run.folder, settings, front_end)
         finally:  # Last, next to the numbers of songs, not above the progress of hours.
             for message in listing.warnings:
                 print(f"warning: {plain_text(message)}", file=sys.stderr)
@@ -231,13 +247,13 @@ def prepare_records(settings: PrepareSettings, corpus: Path | None = None) -> di
 
 
 def _prepare_songs(
-    listing: SourceListing, run_folder: Path, settings: PrepareSettings
+    listing: SourceListing, run_folder: Path, settings: PrepareSettings, front_end: FrontEnd
 ) -> dict[str, Any]:
     root = str(settings.storage or run_folder)
-    records, skipped = _make_records(listing, root, run_folder, settings)
+    records, skipped = _make_records(listing, root, run_folder, settings, front_end)
     place = settings.data_dir or settings.dataset
     check_songs(listing, records, skipped, place, settings.strict, not settings.fma_all_train)
-    manifest = _put_in_place(listing, records, skipped, root, settings)
+    manifest = _put_in_place(listing, records, skipped, root, settings, front_end)
     if settings.storage:
         place = root if storage.is_remote(root) else os.path.abspath(root)
         write_json(run_folder / MANIFEST_NAME, {**manifest, "storage": place})
@@ -279,17 +295,21 @@ def list_songs(settings: PrepareSettings) -> SourceListing:
 
 
 def _make_records(
-    listing: SourceListing, root: str, run_folder: Path, settings: PrepareSettings
+    listing: SourceListing,
+    root: str,
+    run_folder: Path,
+    settings: PrepareSettings,
+    front_end: FrontEnd,
 ) -> tuple[dict[str, FinishedRecord], list[SkippedSong]]:
     """Finds or makes the record of each song."""
     shards.set_aside_shards(root)
     checksums = AudioChecksums(run_folder / _AUDIO_CHECKSUMS)
-    records = _finished_records(listing, root, settings, checksums)
+    records = _finished_records(listing, root, settings.dtype, front_end, checksums)
     songs = {song.id: song for song in listing.songs if song.id not in records}
     # Mixes with the same backing follow each other: it is decoded once.
     in_order = sorted(songs.values(), key=lambda song: song.others)
     shards.remove_attempts(songs, root)
-    run_songs(in_order, root, settings.dtype, settings.engine)
+    run_songs(in_order, root, settings.dtype, front_end, settings.engine)
     made, reasons = shards.read_attempts(songs, root)
     skipped = list(listing.skipped)
     for song in in_order:
@@ -304,7 +324,7 @@ def _make_records(
 
 
 def _finished_records(
-    listing: SourceListing, root: str, settings: PrepareSettings, checksums: AudioChecksums
+    listing: SourceListing, root: str, dtype: str, front_end: FrontEnd, checksums: AudioChecksums
 ) -> dict[str, FinishedRecord]:
     """Records of earlier runs that still belong to their songs and are intact."""
     found, damaged = shards.find_records(root)
@@ -318,7 +338,7 @@ def _finished_records(
             audio = " ".join(checksums.of(file) for file in (song.audio, *song.others))
         except InputError:
             return None  # The worker will say what is wrong.
-        fingerprint = song_fingerprint(audio, labels, song.mix, settings.dtype, FRONT_END)
+        fingerprint = song_fingerprint(audio, labels, song.mix, dtype, front_end)
         for record in found[song.id]:
             same = record.text("fingerprint") == fingerprint
             if same and record.text("source") == song.source and shards.is_intact(record):
@@ -343,6 +363,7 @@ def _put_in_place(
     skipped: list[SkippedSong],
     root: str,
     settings: PrepareSettings,
+    front_end: FrontEnd,
 ) -> dict[str, Any]:
     """Writes shards and manifest, and removes what is no longer needed."""
     pairs = [(song.split, records[song.id]) for song in listing.songs if song.id in records]
@@ -355,7 +376,7 @@ def _put_in_place(
         for suffix in (shards.CHECKSUM_SUFFIX, ""):
             written = storage.join(root, UNFINISHED, plan.name + suffix)
             storage.rename(written, storage.join(root, plan.name + suffix))
-    manifest = build_manifest(plans, skipped, root, settings.dtype)
+    manifest = build_manifest(plans, skipped, root, settings.dtype, front_end)
     with storage.writing(storage.join(root, MANIFEST_NAME)) as stream:
         text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
         stream.write(text.encode() + b"\n")

@@ -54,6 +54,31 @@ def test_the_same_settings_go_on_and_others_are_refused(tmp_path):
         pass
 
 
+def test_runs_of_versions_that_had_fewer_settings_go_on(tmp_path):
+    folder = finished(tmp_path / "run")
+    (folder / "generator.keras").touch()
+    config = json.loads((folder / "config.json").read_text())
+    del config["settings"]["seed"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with (
+        pytest.raises(InputError, match="holds a run with seed=0, now it is 1"),
+        start_run(folder, "train_gan", Sample(seed=1), {"data": "abc"}),
+    ):
+        pass
+    with start_run(folder, "train_gan", Sample(), {"data": "abc"}):
+        pass
+
+
+def test_an_input_that_is_gone_is_another_run(tmp_path):
+    folder = finished(tmp_path / "run")
+    (folder / "generator.keras").touch()
+    with (
+        pytest.raises(InputError, match="with data='abc', now it is None"),
+        start_run(folder, "train_gan", Sample()),
+    ):
+        pass
+
+
 def test_what_is_no_finished_run_of_the_command_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "foreign").mkdir()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
 from svdam.data.shards import piece_path
 from svdam.data.song_worker import SongWorker, WorkerPool
@@ -34,7 +35,7 @@ def piece(tmp_path):
 
 @pytest.fixture
 def worker(tmp_path):
-    worker = SongWorker(str(tmp_path), "float32", song_timeout_secs=60)
+    worker = SongWorker(str(tmp_path), "float32", FRONT_END, song_timeout_secs=60)
     yield worker
     worker.close()
 
@@ -50,7 +51,7 @@ def test_a_dead_worker_costs_one_song(worker, song, piece):
 
 
 def test_a_worker_that_hangs_is_given_up(song, tmp_path):
-    worker = SongWorker(str(tmp_path), "float32", song_timeout_secs=0.5)
+    worker = SongWorker(str(tmp_path), "float32", FRONT_END, song_timeout_secs=0.5)
     fifo = str(tmp_path / "endless.wav")
     os.mkfifo(fifo)  # Opening it waits for a writer that never comes.
     start = time.monotonic()
@@ -64,7 +65,7 @@ def test_a_worker_that_cannot_start_says_why(song, tmp_path, monkeypatch):
     """As on another machine, whose libraries are other ones."""
     (tmp_path / "numpy.py").write_text("raise ImportError('built for another')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    worker = SongWorker(str(tmp_path), "float32", song_timeout_secs=5)
+    worker = SongWorker(str(tmp_path), "float32", FRONT_END, song_timeout_secs=5)
     with pytest.raises(InputError, match=r"worker process did not start.*built for another"):
         worker.prepare(song())
     worker.close()
@@ -83,7 +84,7 @@ def test_unusual_input_is_told(worker, song, tmp_path, capfd):
 
 def test_a_place_that_cannot_be_written_ends_the_job(song, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    worker = SongWorker(str(tmp_path / "file"), "float32", song_timeout_secs=60)
+    worker = SongWorker(str(tmp_path / "file"), "float32", FRONT_END, song_timeout_secs=60)
     with pytest.raises(OSError, match=r"'.*file/unfinished/song-\w+.tfrecord'"):
         worker.prepare(song())
     worker.close()
@@ -93,7 +94,7 @@ def test_a_pool_keeps_the_order_and_survives_bad_songs(song, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
     songs = [song(str(number)) for number in range(5)]
     songs.insert(2, song("bad", str(tmp_path / "bad.wav")))
-    pool = WorkerPool(str(tmp_path), "float32", 2, 20)
+    pool = WorkerPool(str(tmp_path), "float32", FRONT_END, 2, 20)
     results = list(pool.prepare(songs))
     pool.close()
     assert [done.id for done, _ in results] == ["0", "1", "bad", "2", "3", "4"]

@@ -219,7 +219,7 @@ def mutated(draw, value):
 @pytest.fixture(scope="module")
 def manifest():
     """A manifest of one song."""
-    found = build_manifest([], [SkippedSong("x", "train", "why")], "", "float32")
+    found = build_manifest([], [SkippedSong("x", "train", "why")], "", "float32", FRONT_END)
     shard = {"name": "train-00000-of-00001.tfrecord", "split": "train", "songs": 1,
              "bytes": 90_000, "sha256": "0"}  # fmt: skip
     song = {"id": "a", "split": "train", "source": "a.wav", "duration_secs": 2.0,

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from svdam.audio.decoding import load_audio
+from svdam.audio.log_mel import log_mel_spectrogram
 from svdam.core.validation import InputError
 from svdam.data import pipeline
 from svdam.data.records import open_records
@@ -102,6 +104,50 @@ def test_damaged_shards_are_mended(corpus, records_folder, tmp_path, decoded, ca
     assert sorted(decoded) == ["a song.wav", "f.wav"]
     assert _content(output) == _content(records_folder)
     assert f"warning: {cut}: is truncated" in capsys.readouterr().err
+
+
+def test_records_of_another_front_end(corpus, odd_records_folder, odd):
+    records = open_records(odd_records_folder)
+    assert records.front_end == odd
+    for song in records.songs():
+        samples = load_audio(corpus / "audio" / song.source.split("/")[-1], 11025)
+        expected = log_mel_spectrogram(samples, odd)
+        np.testing.assert_array_equal(records.log_mel(song), expected)
+        times_secs = np.arange(len(expected)) * 220 / 11025  # Frames are centred there.
+        np.testing.assert_array_equal(records.labels(song), times_secs >= 0.5)
+    train = np.concatenate([records.log_mel(song) for song in records.songs("train")])
+    np.testing.assert_allclose(records.mean, train.mean(0), rtol=1e-5)
+
+
+def test_records_keep_their_front_end(corpus, tmp_path, odd_file, decoded):
+    output = tmp_path / "records"
+    prepare_data(_settings(corpus, output, front_end="yamnet"))
+    before = _content(output)
+    message = "holds a run with front_end='yamnet', now it is 'vggish'; choose another --output"
+    with pytest.raises(InputError, match=message):
+        prepare_data(_settings(corpus, output, front_end="vggish"))
+    decoded.clear()
+    prepare_data(_settings(corpus, output, front_end="yamnet"))
+    assert decoded == [] and _content(output) == before
+    own = tmp_path / "own.json"
+    shutil.copy(odd_file, own)
+    prepare_data(_settings(corpus, tmp_path / "odd", front_end=str(own)))
+    own.write_text(own.read_text().replace("5000", "5100"))
+    with pytest.raises(InputError, match=r"with front_end_fields=.*5000.*now .*5100"):
+        prepare_data(_settings(corpus, tmp_path / "odd", front_end=str(own)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mfcc", "--front_end: found 'mfcc', expected 'ismir2015', 'musicnn'.* or a .json file"),
+        ("none.json", "--front_end: none.json: cannot be read"),
+    ],
+)
+def test_front_ends_that_do_not_exist_are_refused(corpus, tmp_path, name, message):
+    with pytest.raises(InputError, match=message):
+        prepare_data(_settings(corpus, tmp_path / "records", front_end=name))
+    assert not (tmp_path / "records").exists()
 
 
 def test_a_crash_while_shards_are_put_in_place_loses_nothing(
