@@ -28,6 +28,8 @@ class Listener:
     """A function from excerpts of one front end to the responses of a classifier of any.
 
     Attributes:
+        response: What it listens for, as it was given.
+        where: The classifier's file.
         bridge: In a sentence, what is done about the lengths of the excerpts; "" without a bridge.
     """
 
@@ -63,6 +65,7 @@ class Listener:
             translate = build_bridge(front_end, own, target_frames=sizes[0] if sizes else None)
             self.bridge = translate.get_layer("bridge").description
             shape = translate.output_shape[1:]
+        self.response, self.where = response, where
         response, _ = told_by_card(classifier, response, "auto", where)
         respond = response_function(fitted_model(classifier, shape, where), response)
 

@@ -29,17 +29,20 @@ _OUTPUT_IS = {
 }
 
 
-def load_classifier(path: str | os.PathLike, *arguments: Any) -> keras.Model:
+def load_classifier(
+    path: str | os.PathLike, *arguments: Any, flag: str = "classifier"
+) -> keras.Model:
     """Loads a classifier with its model card.
 
     Args:
         path: See `svdam.models.loading.load_model`.
         *arguments: What `load_model` takes after the flag.
+        flag: The flag that named it, for messages.
 
     Raises:
         InputError: If the model cannot be loaded, or its card is damaged or of another model.
     """
-    return with_card(load_model(path, "classifier", *arguments), path)
+    return with_card(load_model(path, flag, *arguments), path)
 
 
 def with_card(classifier: keras.Model, path: str | os.PathLike) -> keras.Model:

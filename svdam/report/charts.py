@@ -15,7 +15,7 @@ from svdam.core.drawing import (
     styled,
 )
 from svdam.evaluation.ranking import RankedConfiguration
-from svdam.report.content import ConceptRow, RealismRow, ReportContent
+from svdam.report.content import ConceptRow, HeardSets, RealismRow, ReportContent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,6 +113,35 @@ def concept_figure(concept: Sequence[ConceptRow]) -> "Figure":
     panels[0].set_yticks(range(len(comparisons)), comparisons)
     panels[0].set_ylim(len(comparisons) - 0.4, -0.6)
     panels[0].set_ylabel("comparison")
+    return figure
+
+
+HEARD_SETS = {
+    "lowest": ("real, lowest", "real"),
+    "minimized": ("minimized", "minimized"),
+    "start": ("before optimization", "start"),
+    "maximized": ("maximized", "maximized"),
+    "highest": ("real, highest", "compared"),
+}
+"""Sets that a listener hears, in the order of rising responses: in words, and their colours."""
+
+
+@styled
+def listener_figure(heard: HeardSets) -> "Figure":
+    """The listener's response to every excerpt of each set, and the means."""
+    figure = new_figure(7.6, 3.0)
+    panel = figure.subplots()
+    for line, (name, (_, color)) in enumerate(HEARD_SETS.items()):
+        values = heard.responses[name]
+        # Spread over the height of the line, as evenly as N multiples of the golden ratio are.
+        heights = line - 0.28 + 0.56 * (np.arange(len(values)) * 0.618034 % 1)
+        panel.plot(values, heights, "o", color=SET_COLORS[color], ms=3.5, alpha=0.45, mew=0)
+        panel.plot([values.mean()] * 2, [line - 0.4, line + 0.4], color=SET_COLORS[color], lw=2.4)
+    panel.set_yticks(range(len(HEARD_SETS)), [words for words, _ in HEARD_SETS.values()])
+    panel.set_ylim(len(HEARD_SETS) - 0.4, -0.6)
+    panel.set_xlabel("response of the listener (lines: means)")
+    panel.set_ylabel("excerpts")
+    panel.grid(axis="x", color="#e3e6eb", lw=0.6)
     return figure
 
 

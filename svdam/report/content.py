@@ -10,6 +10,7 @@ from svdam.core.drawing import SpectrogramAxes
 from svdam.core.validation import InputError, require_finite
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.evaluation.realism import RealismRow
+from svdam.evaluation.transfer import Transfer
 
 
 @dataclasses.dataclass
@@ -98,6 +99,25 @@ class ConceptRow:
         return "unclear"
 
 
+@dataclasses.dataclass(frozen=True)
+class HeardSets:
+    """What a listener, another classifier, hears in the sets.
+
+    Attributes:
+        listener: Its file.
+        response: What it listens for.
+        bridge: What the bridge does to excerpts, in a sentence; "" without one.
+        responses: (N,) its responses to each set of excerpts, by the set's name.
+        transfer: How much of the real difference it hears in the examples.
+    """
+
+    listener: str
+    response: str
+    bridge: str
+    responses: Mapping[str, np.ndarray]
+    transfer: Transfer
+
+
 @dataclasses.dataclass
 class ReportContent:
     """Everything a report shows.
@@ -125,6 +145,7 @@ class ReportContent:
         provenance: JSON-ready facts about how all this was made.
         measured_by: The critic and the layer that measured realism, by the name in `RealismRow`.
         distance_layer: Layer whose units the ranking compares; "" where it compares ``response``.
+        heard: What a listener hears; None without one.
     """
 
     response: str
@@ -148,6 +169,7 @@ class ReportContent:
     provenance: dict[str, Any]
     measured_by: dict[str, str | None] = dataclasses.field(default_factory=dict)
     distance_layer: str = ""
+    heard: HeardSets | None = None
 
     @property
     def best(self) -> ExampleSet:

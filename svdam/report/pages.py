@@ -76,6 +76,8 @@ def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
     yield "ranking", charts.ranking_figure(content.ranking)
     if content.concept:
         yield "concept", charts.concept_figure(content.concept)
+    if content.heard:
+        yield "listener", charts.listener_figure(content.heard)
     if content.realism:
         yield "realism", charts.realism_figure(content.realism)
 
@@ -105,6 +107,7 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
         figure_4=[(name, view(one)[:4]) for name, one in figures.figure_4_sets(content)],
         measures_name=MEASURES_NAME,
         correlations=_correlations(content),
+        heard_sets=charts.HEARD_SETS,
         highest=view(content.highest),
         lowest=view(content.lowest),
         how_made=how_made,

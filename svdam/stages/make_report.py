@@ -1,6 +1,6 @@
 """From runs to a report: reads what the other stages wrote and passes it to `svdam.report`.
 
-TensorFlow is needed only for the summaries, at the very end.
+TensorFlow is needed only for a listener, and for the summaries at the very end.
 """
 
 import dataclasses
@@ -12,19 +12,28 @@ from typing import Any
 import numpy as np
 
 from svdam.audio.inversion import INVERSIONS
+from svdam.core.config import FRONT_END
+from svdam.core.files import checksum
 from svdam.core.runs import Run, open_run, start_run
-from svdam.core.settings import Settings, setting
+from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking import Configuration, Ranking
 from svdam.report.assets import Synthesis
-from svdam.report.content import ExampleSet, ReportContent, SpectrogramAxes
+from svdam.report.content import ExampleSet, HeardSets, ReportContent, SpectrogramAxes
 from svdam.report.figures import figure_4_sets
 from svdam.report.pages import write_report
 from svdam.results.array_files import fingerprint
 from svdam.results.examples import AMResults, read_results
 from svdam.results.rankings import RANKING_NAME, REALISM_NAME, read_ranking, read_realism
 from svdam.results.responses import compared_responses, read_responses
+from svdam.stages.listening import (
+    heard_sets,
+    listener_response_setting,
+    listener_setting,
+    open_listener,
+    require_listener_and_response,
+)
 from svdam.stages.report_sets import (
     clear_page,
     concept_rows,
@@ -83,7 +92,15 @@ class ReportSettings(Settings):
         minimum=0,
         maximum=0.999,
     )
+    listener: str | None = listener_setting()
+    listener_response: str | None = listener_response_setting()
+    import_module: str | None = import_module_setting()
+    allow_unsafe_model: bool = unsafe_model_setting()
     output: str = setting("runs/report", "Run folder to write.", path=True, identity=False)
+
+    def validate(self) -> None:
+        """Refuses a listener without a response, or one that has nothing to compare."""
+        require_listener_and_response(self.listener, self.listener_response)
 
 
 def make_report(settings: ReportSettings) -> Path:
@@ -96,7 +113,7 @@ def make_report(settings: ReportSettings) -> Path:
         InputError: If a run is missing, or two runs do not belong together.
     """
     content = read_content(settings)
-    with start_run(settings.output, "make_report", settings) as run:
+    with start_run(settings.output, "make_report", settings, _inputs(settings)) as run:
         clear_page(run.folder)
         synthesis = sound_synthesis(settings.inversion, settings.momentum)
         page = write_report(run.folder, content, synthesis)
@@ -127,6 +144,8 @@ def read_content(settings: ReportSettings) -> ReportContent:
     searched = _searched_sets(settings, grid, ranking.best.configuration, configurations[0])
     highest, lowest = real_set(real, "highest"), real_set(real, "lowest")
     compared_sets = {"start": start, **searched, "lowest real": lowest, "highest real": highest}
+    concept = concept_rows(compared_sets, claims=grid.response == "logit")
+    heard = _heard(settings, {"start": start, **searched, "lowest": lowest, "highest": highest})
     return ReportContent(
         response=grid.response,
         direction=grid.direction,
@@ -140,7 +159,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
         compared_responses=compared,
         ranking=ranking.rows,
         warnings=list(summary.get("warnings", [])),
-        concept=concept_rows(compared_sets, claims=grid.response == "logit"),
+        concept=concept,
         realism=read_realism(selection.folder / REALISM_NAME, ranking),
         correlations={
             name.removesuffix("s"): value for name, value in summary.get("correlations", {}).items()
@@ -158,6 +177,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
             "nearest_distance": selection.settings["nearest_layer"],
         },
         distance_layer=ranking.layer,
+        heard=heard,
     )
 
 
@@ -231,6 +251,38 @@ def _require_same_search(
         raise InputError(f"--{flag}: {folder} was made with another generator than --grid; {again}")
     if not np.allclose(results.start_responses, grid.start_responses, rtol=1e-3, atol=1e-2):
         raise InputError(f"--{flag}: {folder} explains another classifier than --grid; {again}")
+
+
+def _inputs(settings: ReportSettings) -> dict[str, str]:
+    """The SHA-256 of the listener, which is the only file that is not in a run folder."""
+    if settings.listener is None:
+        return {}
+    from svdam.models.loading import model_path
+
+    return {"listener_sha256": checksum(model_path(settings.listener, "listener"))}
+
+
+def _heard(settings: ReportSettings, sets: dict[str, ExampleSet | None]) -> HeardSets | None:
+    """What the listener hears, if there is one."""
+    if settings.listener is None:
+        return None
+    found = {name: one for name, one in sets.items() if one is not None}
+    for name, flag in (("maximized", "maximize"), ("minimized", "minimize")):
+        if name not in found:
+            raise InputError(
+                f"--listener: maximized and minimized examples are compared; specify --{flag}"
+            )
+    listener = open_listener(
+        settings.listener,
+        str(settings.listener_response),
+        FRONT_END,
+        settings.allow_unsafe_model,
+        settings.import_module,
+    )
+    heard = heard_sets(listener, {name: one.log_mels for name, one in found.items()})
+    for name, values in heard.responses.items():
+        found[name].measures = {**(found[name].measures or {}), "listener": values}
+    return heard
 
 
 def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
+from svdam.evaluation.transfer import measure_transfer
 from svdam.report.content import (
     ConceptRow,
     ExampleSet,
+    HeardSets,
     RealismRow,
     ReportContent,
     SpectrogramAxes,
@@ -14,6 +16,12 @@ from svdam.report.content import (
 
 EVIL = "<script>alert(1)</script> & \"friends\" 'live'/..%2f.mp3"
 FRAMES, BANDS = 20, 80
+HEARD = {
+    name: mean + np.linspace(-0.1, 0.1, 5)
+    for name, mean in {
+        "start": 0.3, "minimized": 0.25, "maximized": 0.5, "lowest": 0.1, "highest": 0.6
+    }.items()
+}  # fmt: skip
 
 
 def make_set(key, mean, count=5, **options):
@@ -73,6 +81,10 @@ def content(axes):
         ],
         realism=[RealismRow("1", "best", 1.0, 2.5, 3.5), RealismRow("real", "", None, 2.0, 3.0)],
         correlations={"nearest_distance": 0.75},
+        heard=HeardSets(
+            "taggers/mine.keras", "sigmoid(tags:vocal)", "The classifier gets all frames.",
+            HEARD, measure_transfer(HEARD, num_resamples=20),
+        ),
         detection={"threshold": 0.5, "precision": 0.9, "recall": 0.8, "specificity": 0.7,
                    "f1": 0.6, "error": 0.123, "auroc": None},
         concept_name="singing voice",

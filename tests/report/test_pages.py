@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from svdam.evaluation.transfer import measure_transfer
 from svdam.report.assets import Sound, Synthesis
-from svdam.report.pages import number, render, render_page, write_real_page, write_report
+from svdam.report.pages import MINUS, number, render, render_page, write_real_page, write_report
 
 VOID = {"meta", "link", "img", "input", "br", "rect", "path", "use"}
 
@@ -130,6 +131,7 @@ def test_no_name_can_add_an_element(content):
     content.warnings, content.measured_by = [evil], {"critic_score": evil}
     content.provenance = {evil: evil}
     content.concept[0] = dataclasses.replace(content.concept[0], comparison=evil, measure=evil)
+    content.heard = dataclasses.replace(content.heard, listener=evil, response=evil, bridge=evil)
     for one in content.all_sets():
         one.title, one.labels = evil, [evil] * len(one)
     sounds = {(one.key, 0): Sound("a.wav", 0.1) for one in content.all_sets()}
@@ -203,6 +205,32 @@ def test_rank_correlation_says_what_agreement_would_be(report):
     assert "generator's ( critics/mine.keras ) should fall" in text
 
 
+@pytest.mark.parametrize(
+    ("means", "said"),
+    [
+        ({}, "Transfer: 0.50 .*It hears the difference in the expected direction"),
+        ({"minimized": 0.75}, f"Transfer: {MINUS}0.50 .*It hears the reverse"),
+        ({"minimized": 0.51}, "Transfer: .*Whether it hears any difference is unclear"),
+        ({"highest": 0.12}, "does not tell the real excerpts apart: .* by 0.020"),
+    ],
+)
+def test_the_page_says_what_the_listener_hears(content, means, said):
+    heard = content.heard.responses
+    heard = {
+        name: heard[name] - heard[name].mean() + means.get(name, mean)
+        for name, mean in (
+            *(("start", 0.3), ("minimized", 0.25), ("maximized", 0.5)),
+            *(("lowest", 0.1), ("highest", 0.6)),
+        )
+    }
+    heard["minimized"] = heard["minimized"][::-1]  # So that differences vary.
+    content.heard = dataclasses.replace(
+        content.heard, responses=heard, transfer=measure_transfer(heard)
+    )
+    text = " ".join(" ".join(Page(render_page(content, {})).text).split())
+    assert re.search(said, text), text
+
+
 def test_common_loudness_is_that_of_the_quietest_sound(report):
     _, page = report
     levels = [float(attrs["data-level"]) for attrs in page.all("a", class_="play")]
@@ -214,6 +242,7 @@ def test_page_without_optional_parts(content):
         content,
         minimized=None,
         concept=[],
+        heard=None,
         realism=[],
         detection=None,
         warnings=[],
@@ -221,7 +250,7 @@ def test_page_without_optional_parts(content):
     )
     page = Page(render_page(less, {}))
     identifiers = {attrs.get("id") for _, attrs in page.elements}
-    assert {"measured", "classifier", "realism"}.isdisjoint(identifiers)
+    assert {"measured", "listener", "classifier", "realism"}.isdisjoint(identifiers)
     assert not page.all("a", class_="play")
 
 

@@ -1,5 +1,6 @@
 """make_report on small runs: what goes into the page, and runs that do not belong together."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -95,6 +96,53 @@ def test_report_without_the_other_direction(runs):
     content = read_content(settings(runs, minimize=None))
     assert content.minimized is None
     assert not any("minimized" in row.comparison for row in content.concept)
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory):
+    """Hears the mean level of band 20, where the highest real excerpts have their ridge, and half
+    of that of band 14, where the best configuration's examples have it."""
+    inputs = keras.Input((115, 80, 1))
+    bands = keras.layers.Permute((2, 1))(keras.layers.Reshape((115, 80))(inputs))
+    bands = keras.layers.GlobalAveragePooling1D(data_format="channels_first")(bands)
+    level = keras.layers.Dense(1, use_bias=False, name="level")
+    model = keras.Model(inputs, level(bands))
+    kernel = np.zeros((80, 1), np.float32)
+    kernel[20], kernel[14] = 1, 0.5
+    level.set_weights([kernel])
+    path = tmp_path_factory.mktemp("listener") / "listener.keras"
+    model.save(path)
+    return str(path)
+
+
+def test_a_listener_hears_the_sets(runs, listener):
+    content = read_content(settings(runs, listener=listener, listener_response="level"))
+    heard = content.heard
+    # The ridges are 5 high; all else is noise around -8.
+    expected = {"lowest": -12, "minimized": -12, "start": -12, "maximized": -9.5, "highest": -7}
+    assert heard.transfer.means == pytest.approx(expected, abs=0.15)
+    assert heard.transfer.transfer == pytest.approx(0.5, abs=0.05)
+    for one, name in ((content.best, "maximized"), (content.highest, "highest")):
+        np.testing.assert_array_equal(one.measures["listener"], heard.responses[name])
+        assert "transients" in one.measures
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"listener_response": None}, "--listener: requires --listener_response"),
+        ({"listener": None}, "--listener_response: requires --listener"),
+        ({"minimize": None}, "--listener: .* specify --minimize"),
+        ({"listener": "missing.keras"}, "--listener: missing.keras does not exist"),
+        ({"listener_response": "loudness"}, "--listener_response: .*no layer 'loudness'.*'level'"),
+        ({"listener_response": "tags:vocal"}, "--listener_response: nothing names the outputs"),
+    ],
+)
+def test_a_listener_that_cannot_hear_is_refused(runs, listener, changes, message):
+    with pytest.raises(InputError, match=message):
+        read_content(
+            settings(runs, **{"listener": listener, "listener_response": "level", **changes})
+        )
 
 
 def test_make_report(runs, monkeypatch):

@@ -1,0 +1,92 @@
+"""What a listener, another classifier, hears in the sets of a page."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from svdam.core.front_end import FrontEnd
+from svdam.core.settings import setting
+from svdam.core.validation import InputError
+from svdam.evaluation.transfer import measure_transfer
+from svdam.report.content import HeardSets
+
+if TYPE_CHECKING:
+    from svdam.explain.listener import Listener
+
+ORDER = ("lowest", "minimized", "start", "maximized", "highest")
+"""The sets, in the order of rising responses if all is well."""
+
+
+def listener_setting() -> Any:
+    """Setting of commands whose pages say what a listener hears: the listener."""
+    return setting(
+        None,
+        "Listener: another classifier (a .keras file or a run folder of train_classifier), which "
+        "hears the examples and the real excerpts, through a bridge if its model card names "
+        "another front end. By default there is none.",
+        path=True,
+    )
+
+
+def listener_response_setting() -> Any:
+    """Setting of commands whose pages say what a listener hears: its response."""
+    return setting(
+        None,
+        "Response of the listener that stands for the same concept, e.g. logit, or "
+        "sigmoid(tags:vocal) - sigmoid(tags:no vocal).",
+    )
+
+
+def require_listener_and_response(listener: str | None, response: str | None) -> None:
+    """Raises InputError if one of the settings is given without the other."""
+    if (listener is None) != (response is None):
+        given, missing = ("listener", "listener_response")[:: 1 if response is None else -1]
+        raise InputError(f"--{given}: requires --{missing}")
+
+
+def open_listener(
+    path: str, response: str, front_end: FrontEnd, allow_unsafe: bool, import_module: str | None
+) -> "Listener":
+    """Loads a listener.
+
+    Args:
+        path: The setting ``listener``.
+        response: The setting ``listener_response``.
+        front_end: Front end of the excerpts that it will hear.
+        allow_unsafe: See `svdam.models.loading.load_model`.
+        import_module: See `svdam.models.loading.load_model`.
+
+    Raises:
+        InputError: If it cannot be loaded, or it cannot hear such excerpts.
+    """
+    from svdam.explain.listener import Listener
+    from svdam.explain.named_outputs import load_classifier
+    from svdam.explain.responses import named_layers
+
+    layers = named_layers(response)
+    classifier = load_classifier(path, None, allow_unsafe, import_module, layers, flag="listener")
+    try:
+        return Listener(classifier, response, front_end, path)
+    except InputError as error:
+        raise InputError(str(error).replace("--response", "--listener_response")) from error
+
+
+def heard_sets(listener: "Listener", sets: Mapping[str, np.ndarray]) -> HeardSets:
+    """What a listener hears in the sets of `ORDER`.
+
+    Args:
+        listener: The listener.
+        sets: (N, frames, bands) excerpts of each set, by its name.
+
+    Raises:
+        InputError: If a response is not finite, or a set has fewer than two excerpts.
+    """
+    responses = {name: listener(sets[name]) for name in ORDER}
+    return HeardSets(
+        listener=listener.where,
+        response=listener.response,
+        bridge=listener.bridge,
+        responses=responses,
+        transfer=measure_transfer(responses),
+    )
