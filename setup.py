@@ -37,7 +37,7 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["svdam", "svdam.*"]),
-    package_data={"svdam.report": ["templates/*"]},
+    package_data={"svdam": ["__init__.pyi", "py.typed"], "svdam.report": ["templates/*"]},
     install_requires=[
         # tensorflow-io's native code loads on TensorFlow 2.16 and 2.17 only.
         "tensorflow>=2.16.2,<2.18",
@@ -56,6 +56,7 @@ setup(
         "apache-beam[tfrecord]>=2.60,<3",
         "google-crc32c>=1.5",
         "matplotlib>=3.8",
+        "lazy_loader>=0.4",
         "Jinja2>=3.1",
         "tqdm>=4.66",
     ],

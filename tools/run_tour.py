@@ -29,7 +29,7 @@ def main() -> None:
     notebook = executed(nbformat.read(NOTEBOOK, as_version=4))
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # Times of day.
-        kept = [one for one in cell.get("outputs", []) if "Audio" not in str(one.get("data"))]
+        kept = [one for one in cell.get("outputs", []) if "audio/wav" not in str(one.get("data"))]
         if "outputs" in cell:
             cell["outputs"] = kept
     nbformat.write(notebook, NOTEBOOK)

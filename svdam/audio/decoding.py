@@ -41,6 +41,12 @@ def load_audio(path: str | os.PathLike, sample_rate: int = FRONT_END.sample_rate
 
     Raises:
         InputError: If the file is missing, empty, no audio, cut short, or holds no finite sound.
+
+    Example:
+        >>> import numpy as np, soundfile
+        >>> soundfile.write("tone.wav", 0.5 * np.sin(np.arange(44100) / 20), 44100)
+        >>> load_audio("tone.wav").shape  # One second, resampled.
+        (22050,)
     """
     return np.concatenate(list(audio_blocks(path, sample_rate)))
 

@@ -90,6 +90,11 @@ def get_front_end(name: str | os.PathLike) -> FrontEnd:
     Raises:
         InputError: If there is no such name or file, or the file has a field that is missing,
             unknown, or makes no sense.
+
+    Example:
+        >>> front_end = get_front_end("yamnet")
+        >>> front_end.sample_rate, front_end.num_mels, front_end.frames_per_second
+        (16000, 64, 100.0)
     """
     if str(name) in FRONT_ENDS:
         return FRONT_ENDS[str(name)]

@@ -51,6 +51,13 @@ def log_mel_to_audio(
 
     Raises:
         InputError: If the shape is wrong, a value is not finite, or an option is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from svdam import log_mel_spectrogram
+        >>> tone = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> log_mel_to_audio(log_mel_spectrogram(tone)).shape
+        (21814,)
     """
     log_mel = require_log_mel(log_mel, front_end.num_mels)
     return log_mels_to_audio(log_mel[np.newaxis], num_iterations, front_end, **options)[0]

@@ -63,6 +63,13 @@ def log_mel_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) ->
 
     Raises:
         InputError: If the samples are not one-dimensional or not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> tone = np.sin(2 * np.pi * 440 * np.arange(22050) / 22050)
+        >>> log_mel = log_mel_spectrogram(tone)
+        >>> log_mel.shape, int(log_mel.mean(axis=0).argmax())  # The band around 440 Hz.
+        ((67, 80), 14)
     """
     blocks = list(log_mel_blocks([samples], front_end))
     return np.concatenate(blocks) if blocks else np.empty((0, front_end.num_mels), np.float32)

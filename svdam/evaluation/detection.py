@@ -57,6 +57,13 @@ def evaluate(
 
     Raises:
         InputError: If songs or lengths do not match, or a value is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> label = np.arange(700) < 350  # Singing for 5 of 10 seconds.
+        >>> scores = evaluate([np.where(label, 0.9, 0.2)], [label], threshold=0.5)
+        >>> scores["recall"], scores["specificity"]
+        (1.0, 0.997...)
     """
     predictions, labels = validate_detection(predictions, labels, threshold)
     smoothed = [smooth_predictions(prediction, median_frames) for prediction in predictions]

@@ -39,6 +39,12 @@ def frechet_distance(
     Raises:
         InputError: If shapes disagree, a value is not finite, a variance is negative, or a
             covariance matrix is not symmetric or has a clearly negative eigenvalue.
+
+    Example:
+        >>> frechet_distance(10.5, 2.0, 8.5, 2.0)  # The squared difference of the means.
+        4.0
+        >>> frechet_distance([0, 0], [[1, 0], [0, 1]], [0, 1], [[4, 0], [0, 1]])
+        2.0
     """
     mean_a, var_a = _validate_moments(mean_a, var_a, "a")
     mean_b, var_b = _validate_moments(mean_b, var_b, "b")
@@ -80,6 +86,10 @@ def frechet_distance_of_samples(samples_a: np.ndarray, samples_b: np.ndarray) ->
 
     Raises:
         InputError: If shapes disagree, a set has fewer than two samples, or a value is not finite.
+
+    Example:
+        >>> frechet_distance_of_samples([1.0, 2.0, 3.0], [2.0, 3.0, 4.0])
+        1.0
     """
     samples_a, samples_b = _validate_samples(samples_a, "a"), _validate_samples(samples_b, "b")
     if samples_a.shape[1:] != samples_b.shape[1:]:

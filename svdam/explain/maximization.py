@@ -103,18 +103,20 @@ def maximize(
     Example:
         Two units of a layer, each driven up from the same two latents:
 
-        ```python
-        starts = latents_from_seeds(range(2), 128)
-        found = maximize(
-            generator,
-            classifier,
-            np.concatenate([starts, starts]),
-            response=["fc2:3", "fc2:3", "fc2:17", "fc2:17"],
-            learning_rate=0.01,
-            prior_weight=0.001,
-            num_steps=30,
-        )
-        ```
+        >>> import numpy as np, svdam
+        >>> starts = svdam.latents_from_seeds(range(2), 128)
+        >>> found = maximize(
+        ...     svdam.build_generator(),
+        ...     svdam.build_svdnet(),
+        ...     np.concatenate([starts, starts]),
+        ...     response=["fc2:3", "fc2:3", "fc2:17", "fc2:17"],
+        ...     learning_rate=0.01,
+        ...     prior_weight=0.001,
+        ...     num_steps=2,
+        ... )
+        >>> found.response_history.shape
+        (3, 4)
+        >>> figure = found.plot()  # In a notebook, found.audio(0) shows a player.
     """
     responses, places = list(dict.fromkeys(response_list(response))), None
     if not callable(response) and not isinstance(response, str):
@@ -146,17 +148,11 @@ class Maximizer:
         optimizer: Optimizer | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ):
-        """Compiles nothing yet.
+        """Compiles nothing yet. The arguments are those of `maximize`, except for these.
 
         Args:
-            generator: See `maximize`, as for the arguments that are not named here.
-            classifier: See `maximize`.
             response: A response, or several, among which `run` chooses for each latent.
             direction: Default of `run`.
-            prior: See `maximize`.
-            keep: See `maximize`.
-            optimizer: See `maximize`.
-            strategy: See `maximize`.
         """
         self.responses = response_list(response)
         signs_per_latent(direction, 1 if isinstance(direction, str) else len(direction))
@@ -190,15 +186,9 @@ class Maximizer:
         places: Sequence[int] | np.ndarray | None = None,
         direction: str | Sequence[str] | None = None,
     ) -> Maximization:
-        """Optimises one batch.
+        """Optimizes one batch. The arguments are those of `maximize`, except for these.
 
         Args:
-            latents: See `maximize`, as for the arguments that are not named here.
-            learning_rate: See `maximize`.
-            prior_weight: See `maximize`.
-            num_steps: See `maximize`.
-            snapshot_steps: See `maximize`.
-            on_steps: See `maximize`.
             places: (batch,) positions in `responses`, where there are several: what each latent
                 drives.
             direction: ``max`` or ``min``, or one per latent; None for that of the constructor.

@@ -1,10 +1,16 @@
 """What a search consists of: its state between two steps, and what it has found."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from svdam.core.config import FRONT_END, FrontEnd
+from svdam.results.display import Sound, excerpt_figure, excerpt_sound
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HISTORIES = (
     "response_history",
@@ -33,6 +39,47 @@ class Snapshot:
     examples: np.ndarray
     responses: np.ndarray
     log_priors: np.ndarray
+
+    def plot(
+        self, which: Sequence[int] | None = None, *, front_end: FrontEnd = FRONT_END
+    ) -> "Figure":
+        """Draws spectrograms of examples, each with its response.
+
+        Args:
+            which: Positions of the examples in the batch; None for the first four.
+            front_end: Their front end.
+
+        Returns:
+            The figure, which a notebook shows.
+
+        Raises:
+            InputError: If there are no such examples, or they are of another front end.
+
+        Example:
+            >>> figure = found.plot([0, 1])
+            >>> figure.savefig("examples.png")
+        """
+        return excerpt_figure([("", self.examples, self.responses)], which, front_end)
+
+    def audio(self, index: int = 0, *, front_end: FrontEnd = FRONT_END) -> Sound:
+        """Resynthesises an example; see `svdam.audio.inversion`.
+
+        Args:
+            index: Position of the example in the batch.
+            front_end: Its front end.
+
+        Returns:
+            The sound, for which a notebook shows a player.
+
+        Raises:
+            InputError: If there is no such example, or it is of another front end.
+
+        Example:
+            >>> sound = found.audio(0)
+            >>> len(sound.samples) / sound.sample_rate  # Seconds.
+            1.675...
+        """
+        return excerpt_sound(self.examples, index, front_end)
 
 
 @dataclasses.dataclass

@@ -16,6 +16,12 @@ def latents_from_seeds(seeds: Sequence[int], shape: int | tuple[int, ...]) -> np
 
     Returns:
         (seeds, *shape) float64.
+
+    Example:
+        >>> latents_from_seeds(range(50), 128).shape
+        (50, 128)
+        >>> latents_from_seeds([0], 3).round(2)
+        array([[1.76, 0.4 , 0.98]])
     """
     return np.stack([np.random.RandomState(seed).normal(size=shape) for seed in seeds])
 

@@ -53,6 +53,12 @@ def build_bridge(
     Raises:
         InputError: If the excerpt is too short for a frame of the target, or a length is not
             positive.
+
+    Example:
+        >>> from svdam import get_front_end
+        >>> bridge = build_bridge(get_front_end("ismir2015"), get_front_end("yamnet"))
+        >>> bridge.input_shape, bridge.output_shape
+        ((None, 115, 80, 1), (None, 166, 64, 1))
     """
     frames = source.excerpt_frames if frames is None else frames
     for name, value in (("frames", frames), ("target_frames", target_frames)):

@@ -40,6 +40,11 @@ def build_svdnet(
     Raises:
         InputError: If the statistics are not (bands,), finite, and the deviations positive, or an
             excerpt is too small for the convolutions and pools.
+
+    Example:
+        >>> classifier = build_svdnet()
+        >>> classifier.input_shape, classifier.output_shape
+        ((None, 115, 80, 1), (None, 1))
     """
     require_size(frames, bands, SMALLEST_SIDE)
     mean, std = _validate_statistics(mean, std, bands)

@@ -30,6 +30,10 @@ def build_critic(
 
     Raises:
         InputError: If a size is not positive.
+
+    Example:
+        >>> build_critic().count_params()
+        2890720
     """
     require_size(frames, bands)
     kernels = scaled_kernels(KERNELS, bands)

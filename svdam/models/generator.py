@@ -61,6 +61,11 @@ def build_generator(
 
     Raises:
         InputError: If there is no such preset, or a size is not positive.
+
+    Example:
+        >>> generator = build_generator()
+        >>> generator.input_shape, generator.output_shape
+        ((None, 128), (None, 115, 80, 1))
     """
     if preset not in KERNELS:
         known = quoted_list(list(KERNELS))

@@ -20,7 +20,7 @@ _MAX_ACTIVATION_BYTES = 1 << 30  # For one example.
 
 def load_model(
     path: str | os.PathLike,
-    flag: str,
+    flag: str | None = None,
     expected_input: tuple | None = None,
     allow_unsafe: bool = False,
     import_module: str | None = None,
@@ -34,8 +34,8 @@ def load_model(
 
     Args:
         path: A ``.keras`` file, or a run folder of train_classifier or train_gan.
-        flag: The flag that named it, for messages. ``generator`` and ``critic`` are looked for in
-            run folders of train_gan, all others are classifiers.
+        flag: The flag that named it, for messages. In a run folder of train_gan, ``critic`` means
+            the critic.
         expected_input: Shape that the model must take, without the batch; None to allow any. Open
             axes get their size from it; see `svdam.models.shapes.fitted_model`.
         allow_unsafe: Loads Lambda layers and whatever else Keras knows, too. The file's author can
@@ -47,6 +47,11 @@ def load_model(
 
     Raises:
         InputError: If it is missing, damaged, no model, holds code, or takes another input.
+
+    Example:
+        >>> classifier = load_model("checkpoints/demo_svdnet.keras")
+        >>> classifier.input_shape
+        (None, 115, 80, 1)
     """
     path = model_path(path, flag)  # Before Keras is loaded, which takes seconds.
     if import_module is not None:
@@ -65,7 +70,7 @@ def load_model(
         use_graph_names(model)
         return model
     except InputError as error:
-        raise InputError(f"--{flag}: {error}") from error
+        raise InputError(f"--{flag}: {error}" if flag else str(error)) from error
 
 
 def import_layers(module: str) -> None:
@@ -110,13 +115,21 @@ def take_weights(folder: str | os.PathLike, *models: "keras.Model") -> None:
         model.set_weights(weights)
 
 
-def model_path(path: str | os.PathLike, flag: str) -> Path:
-    """The ``.keras`` file that ``--flag=path`` names.
+def model_path(path: str | os.PathLike, flag: str | None = None) -> Path:
+    """The ``.keras`` file that ``path`` is, or the one in a run folder.
+
+    Args:
+        path: See `load_model`.
+        flag: See `load_model`; without one, a run folder says itself what is in it.
 
     Raises:
         InputError: If there is none, with the command that makes it.
     """
     path = Path(path)
+    if flag is None:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; expected a .keras file or a training run")
+        flag = "generator" if (path / "generator.keras").exists() else "classifier"
     is_gan = flag in ("generator", "critic")
     command = "train_gan" if is_gan else "train_classifier"
     if (path / "saved_model.pb").exists():

@@ -10,12 +10,13 @@ takes h5py, not TensorFlow.
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.files import require_inside
 from svdam.core.runs import Run, open_run
 from svdam.core.validation import InputError, is_number
@@ -28,6 +29,10 @@ from svdam.results.array_files import (
     write_arrays,
     write_table,
 )
+from svdam.results.display import Sound, excerpt_figure, excerpt_sound
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS_NAME = "results.h5"
 TABLE_NAME = "results.csv"
@@ -147,6 +152,65 @@ class AMResults:
             ]
         return rows
 
+    def plot(
+        self,
+        which: Sequence[int] | None = None,
+        configurations: Sequence[int] = (0,),
+        *,
+        front_end: FrontEnd = FRONT_END,
+    ) -> "Figure":
+        """Draws spectrograms before optimization and after it, each with its response.
+
+        Args:
+            which: Columns: positions of the latents; None for the first four.
+            configurations: Rows below the start: positions of the configurations.
+            front_end: Front end of the examples.
+
+        Returns:
+            The figure, which a notebook shows.
+
+        Raises:
+            InputError: If there are no such examples, or they are of another front end.
+
+        Example:
+            >>> figure = results.plot(which=[0, 3], configurations=[0, 1])
+            >>> figure.savefig("examples.png")
+        """
+        rows = [("start", self.start_examples, self.start_responses)]
+        for index in configurations:
+            self._require_configuration(index)
+            name = str(self.configurations[index])
+            rows.append((name, self.examples[index], self.responses[index]))
+        return excerpt_figure(rows, which, front_end)
+
+    def audio(
+        self, index: int = 0, configuration: int = 0, *, front_end: FrontEnd = FRONT_END
+    ) -> Sound:
+        """Resynthesises an example; see `svdam.audio.inversion`.
+
+        Args:
+            index: Position of the latent.
+            configuration: Position of the configuration.
+            front_end: Front end of the examples.
+
+        Returns:
+            The sound, for which a notebook shows a player.
+
+        Raises:
+            InputError: If there is no such example, or it is of another front end.
+
+        Example:
+            >>> sound = results.audio(3, configuration=1)
+            >>> sound.sample_rate
+            22050
+        """
+        self._require_configuration(configuration)
+        return excerpt_sound(self.examples[configuration], index, front_end)
+
+    def _require_configuration(self, index: int) -> None:
+        if not 0 <= index < len(self.configurations):
+            raise InputError(f"configuration {index}: expected 0 to {len(self.configurations) - 1}")
+
 
 def write_results(folder: str | os.PathLike, results: AMResults) -> None:
     """Writes ``results.h5`` and its table as ``results.csv``, each atomically."""
@@ -169,6 +233,13 @@ def read_results(
 
     Raises:
         InputError: If the run is missing, unfinished or of another command, or its file damaged.
+
+    Example:
+        >>> results = read_results("runs/grid")
+        >>> best = results.responses.mean(axis=1).argmax()
+        >>> results.configurations[best]
+        Configuration(learning_rate=0.1, prior_weight=0.01, num_steps=20)
+        >>> figure = results.plot(configurations=[best])
     """
     run = open_run(folder, "maximize_activation", flag, make)
     require_inside(run.folder / RESULTS_NAME, run.folder)

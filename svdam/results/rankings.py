@@ -69,6 +69,11 @@ def read_ranking(path: str | os.PathLike) -> Ranking:
 
     Raises:
         InputError: If the file is missing, or a line is not what `write_ranking` writes.
+
+    Example:
+        >>> ranking = read_ranking("runs/selection/ranking.csv")
+        >>> str(ranking.rows[0])
+        'rate 0.01, lambda 0.01, 20 steps'
     """
     found = _read_rows(path, lambda record: (_parsed(record, _COLUMNS), _parsed(record, _SHARED)))
     if not found:
