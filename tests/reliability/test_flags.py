@@ -10,13 +10,13 @@ import typing
 import pytest
 from absl import flags
 from convert_musicnn import MusicnnSettings
+from import_model import ToolSettings
 
 from svdam.core import settings as core_settings
 from svdam.core.settings import define_flags, settings_from_flags
 from svdam.core.validation import InputError
 from svdam.demo import DemoSettings
 from svdam.models.conversion.convert import ConversionSettings
-from svdam.models.conversion.older_keras import ImportSettings
 from svdam.stages.collect_responses import ResponseSettings
 from svdam.stages.evaluate_classifier import EvaluationSettings
 from svdam.stages.make_report import ReportSettings
@@ -37,7 +37,7 @@ CLASSES = {
     "demo": DemoSettings,
     "convert_lasagne": ConversionSettings,
     "convert_musicnn": MusicnnSettings,
-    "import_model": ImportSettings,
+    "import_model": ToolSettings,
 }
 FIELDS = [
     pytest.param(command, field, id=f"{command}-{field.name}")
@@ -48,7 +48,7 @@ FIELDS = [
 NEEDED = {
     "convert_lasagne": ["--input=a.npz", "--output=b.keras", "--standardised_input"],
     "convert_musicnn": ["--output=a.keras"],
-    "import_model": ["--input=a.h5", "--output=b.keras"],
+    "import_model": ["--input=a.h5", "--output=b.keras", "--front_end=yamnet"],
 }
 
 

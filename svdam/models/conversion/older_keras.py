@@ -25,6 +25,7 @@ import numpy as np
 from svdam.core.hdf5 import check_hdf5
 from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
 from svdam.core.validation import InputError, one_line, quoted_list
+from svdam.models.conversion.saved_models import has_keras_configuration, wrapped_saved_model
 from svdam.models.hard_sigmoid import keras2_hard_sigmoid
 from svdam.models.inspection import code_in_config, inspect_keras_file
 from svdam.models.loading import import_layers
@@ -49,7 +50,7 @@ class ImportSettings(Settings):
         path=True,
     )
     output: str | None = setting(None, "The .keras file to write.", path=True)
-    overwrite: bool = setting(False, "Replace an existing file.")
+    overwrite: bool = setting(False, "Replace existing files.")
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
@@ -71,6 +72,17 @@ def import_model(settings: ImportSettings) -> list[str]:
         InputError: If the input is missing, damaged, holds code or cannot be converted, if the
             output exists, or if the outputs of both models differ.
     """
+    model, lines = converted_model(settings)
+    save_model(model, str(settings.output))
+    return lines
+
+
+def converted_model(settings: ImportSettings) -> tuple[keras.Model, list[str]]:
+    """The model in Keras 3, which is not written, and lines that say what was done.
+
+    Raises:
+        InputError: As `import_model` does.
+    """
     source, output = Path(settings.input or ""), Path(settings.output or "")
     if output.exists() and not settings.overwrite:
         raise InputError(f"--output: {output} exists; choose another name, or add --overwrite")
@@ -79,19 +91,28 @@ def import_model(settings: ImportSettings) -> list[str]:
     kind = _kind(source)
     if not settings.allow_unsafe_model:
         _refuse_code(source, kind)
-    original = _original(source, kind, settings.allow_unsafe_model)
+    if kind == "SavedModel" and not has_keras_configuration(source):
+        model = wrapped_saved_model(source)
+        lines = [
+            f"it runs the graph in {source.resolve()}, which must stay there; commands need "
+            "--allow_unsafe_model"
+        ]
+    else:
+        model, lines = _rebuilt_model(source, kind, settings.allow_unsafe_model)
+    shapes = f"from {_shapes(model.inputs)} to {_shapes(model.outputs)}"
+    return model, [*lines, f"{output}: {shapes}, {model.count_params():,} parameters"]
+
+
+def _rebuilt_model(source: Path, kind: str, allow_unsafe: bool) -> tuple[keras.Model, list[str]]:
+    """The model, made of layers of Keras 3, and how far its outputs are from those before."""
+    original = _original(source, kind, allow_unsafe)
     with tempfile.TemporaryDirectory() as folder:
         model = _todays_model(source, kind, original, Path(folder))
         lines = _compared(original, model)
         path = Path(folder) / "model.keras"
         save_model(model, path)
         inspect_keras_file(path)  # So that every command takes it.
-    save_model(model, output)
-    return [
-        *lines,
-        f"{output}: from {_shapes(model.inputs)} to {_shapes(model.outputs)}, "
-        f"{model.count_params():,} parameters",
-    ]
+    return model, lines
 
 
 def _kind(source: Path) -> str:

@@ -142,6 +142,8 @@ def test_what_cannot_be_converted_says_why(tmp_path):
         ("missing.h5", "does not exist"),
     ):
         assert message in refusal(tmp_path / name, tmp_path)
+    assert "cannot be read" in refusal(tmp_path / "saved", tmp_path, allow_unsafe_model=True)
+    (tmp_path / "saved/keras_metadata.pb").write_bytes(b"")  # Keras 2 has written it.
     message = refusal(tmp_path / "saved", tmp_path, allow_unsafe_model=True)
     assert "pip install tf_keras" in message
 
