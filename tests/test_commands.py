@@ -15,6 +15,7 @@ COMMANDS = {
     "maximize_activation": "grid",
     "select_hyperparameters": "selection",
     "make_report": "report",
+    "explain_classifier": "explain",
 }
 
 
@@ -67,6 +68,12 @@ def test_help_explains_every_flag(run, command, stage, request):
         ("maximize_activation", ["--seeds=x"], "--seeds: cannot read 'x'"),
         ("maximize_activation", ["--generator=none.keras"], "none.keras does not exist; create it"),
         ("select_hyperparameters", ["--grid=/nowhere"], "--grid: /nowhere does not exist"),
+        (
+            "explain_classifier",
+            ["--seeds=3"],
+            "--seeds: names 1 latents, expected from 2 to --top_n=50",
+        ),
+        ("explain_classifier", ["--directions=up"], "--directions: found 'up', expected one of"),
         ("make_report", ["--grid=/nowhere"], "--grid: /nowhere does not exist"),
         ("prepare_data", ["--dataset=folder", "--data_dir=/nowhere"], "/nowhere"),
     ],

@@ -70,7 +70,7 @@ def own_parts(names: set[str]) -> set[str]:
     return {name.split(".")[1] for name in names if name.startswith("svdam.")} - {"__version__"}
 
 
-def test_the_nine_commands_exist():
+def test_the_commands_exist():
     assert {
         "prepare_data",
         "train_classifier",
@@ -80,6 +80,7 @@ def test_the_nine_commands_exist():
         "maximize_activation",
         "select_hyperparameters",
         "make_report",
+        "explain_classifier",
         "demo",
     } == COMMANDS
     assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} == set(LAW)

@@ -195,6 +195,7 @@ def _command_line(command: str, flagfiles: str = "flags") -> str:
         "maximize_activation": "grid",
         "select_hyperparameters": "selection",
         "make_report": "report",
+        "explain_classifier": "explain",
     }[command]
     return f"python -m svdam.{command} --flagfile={flagfiles}/{stage}.cfg"
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from svdam.core.validation import InputError, quoted_list
+from svdam.explain.responses import expand_responses, split_responses
 from svdam.models.loading import load_model, model_path
 from svdam.models.probabilities import names_of_output, num_classes
 from svdam.results.model_cards import model_card_path, read_model_card
@@ -91,7 +92,7 @@ def told_by_card(
 def numbered_outputs(
     response: str, names: Sequence[str], layers: dict[str, str], where: str
 ) -> str:
-    """Replaces names of outputs by their numbers.
+    """Replaces names of outputs by their numbers; ``*``, for every output, is left as it is.
 
     Args:
         response: See `svdam.explain.responses`.
@@ -105,7 +106,7 @@ def numbered_outputs(
 
     def numbered(match: re.Match) -> str:
         name = match["name"].strip("'\"") if match["name"] not in names else match["name"]
-        if name.isdecimal():
+        if name.isdecimal() or name == "*":
             return f"{layers[match['layer']]}:{name}"
         if name in names:
             return f"{layers[match['layer']]}:{names.index(name)}"
@@ -120,6 +121,39 @@ def numbered_outputs(
         )
 
     return _pattern(names, layers).sub(numbered, response)
+
+
+def named_responses(classifier: keras.Model, text: str, where: str) -> dict[str, str]:
+    """The responses in a list such as ``fc2:*`` or ``tags:guitar,tags:piano``, by their names.
+
+    Args:
+        classifier: The classifier; a model card that it keeps (`with_card`) may name its outputs.
+        text: See `svdam.explain.responses.expand_responses`; outputs may be named as in the card.
+        where: The classifier's file, for messages.
+
+    Returns:
+        Each response, which names outputs by number, by what people call it: what they wrote, or
+        what every unit of a layer is called, e.g. ``fc2:17`` or ``tags:guitar``.
+
+    Raises:
+        InputError: If a response cannot be read, does not exist, or comes twice.
+    """
+    card = getattr(classifier, "model_card", None)
+    names = () if card is None else card.output_names
+    output_layers = _layers(classifier).values()
+    found: dict[str, str] = {}
+    for part in split_responses(text):
+        response, _ = told_by_card(classifier, part, "auto", where)
+        expanded = expand_responses(classifier, response)
+        called = [part]
+        if part.endswith("*"):
+            is_output = names and expanded[0].rpartition(":")[0].strip() in output_layers
+            called = [f"{part[:-1]}{names[i] if is_output else i}" for i in range(len(expanded))]
+        for name, one in zip(called, expanded, strict=True):
+            if name in found or one in found.values():
+                raise InputError(f"--response: {name!r} is named twice in {text!r}")
+            found[name] = one
+    return found
 
 
 def _pattern(names: Iterable[str], layers: Iterable[str]) -> re.Pattern:

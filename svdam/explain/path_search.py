@@ -38,8 +38,8 @@ class PathResult:
         response: The response that was driven.
         direction: ``max`` or ``min``.
         configuration: The one with the smallest distance.
-        has_turned: Whether the distance rose again afterwards, for every prior weight. If not, more
-            steps may be better.
+        has_turned: Whether the distance stopped to fall, for every prior weight. If not, more steps
+            may be better.
         distance: Eq. 3 between ``responses`` and the extreme real responses.
         distance_low: Lower end of its 95 % bootstrap interval.
         distance_high: Upper end.
@@ -145,6 +145,7 @@ class PathSearch:
         patience: int = 3,
         max_batch: int = 150,
         places: Sequence[int] | None = None,
+        negligible: float | Sequence[float] | np.ndarray = 0.0,
     ):
         """Starts nothing yet.
 
@@ -161,6 +162,8 @@ class PathSearch:
             max_batch: Latents that are optimized at once, which bounds the memory.
             places: Positions in the responses of the engine, of those to explain, in the order of
                 the real responses; all by default.
+            negligible: Distance that need not be improved any more, or one per response: a prior
+                weight that comes below it is given up after ``patience`` snapshots.
 
         Raises:
             InputError: If a value is out of range, or shapes do not fit.
@@ -195,6 +198,8 @@ class PathSearch:
             raise InputError("highest, lowest: found neither, expected real responses to approach")
         self._targets = [(place, one) for place in chosen for one in real]
         self._real = [real[one][row] for row in range(len(chosen)) for one in real]
+        of_response = per_latent("negligible", negligible, len(chosen), minimum=0)
+        self._negligible = np.repeat(of_response, len(real))
         self._real_means = np.array([one.mean() for one in self._real])
         self._real_variances = np.array([one.var(ddof=1) for one in self._real])
 
@@ -270,7 +275,9 @@ class PathSearch:
             if best_number == number:
                 row = np.flatnonzero((target == one) & (weight == best_weight))[0]
                 best_latents[one] = latents[row]
-        so_far = distances[target, weight, : number + 1]
+        so_far = np.maximum(
+            distances[target, weight, : number + 1], self._negligible[target, np.newaxis]
+        )
         stays = number - np.argmin(so_far, axis=1) < self._patience
         rows = np.repeat(stays, size)
         return PathState(

@@ -154,6 +154,12 @@ def _response_function(
     return respond
 
 
+def split_responses(text: str) -> list[str]:
+    """The responses in a list that is joined by commas; commas inside quotes belong to a name."""
+    parts = re.findall(r"(?:'[^']*'|\"[^\"]*\"|[^,])+", text) or [text]
+    return [part.strip() for part in parts]
+
+
 def expand_responses(classifier: keras.Model, text: str) -> list[str]:
     """The responses in a list such as ``fc2:*,logit``; ``fc2:*`` is every unit of ``fc2``.
 
@@ -174,8 +180,7 @@ def expand_responses(classifier: keras.Model, text: str) -> list[str]:
     """
     activations = Activations(classifier)
     responses: list[str] = []
-    for part in re.findall(r"(?:'[^']*'|\"[^\"]*\"|[^,])+", text) or [text]:
-        part = part.strip()
+    for part in split_responses(text):
         match = re.fullmatch(r"(.*:\s*)\*", part, re.DOTALL)
         if not match:
             _parse_known(part, activations)

@@ -29,7 +29,10 @@ NOT_STORED = {"stored": False}
 Columns = dict[str, Any]
 """Values of a file by name: arrays, or text for what is stored as JSON."""
 
-_INTEGERS = ("seeds", "song", "first_frame")
+_INTEGERS = (
+    *("seeds", "song", "first_frame", "steps", "way_steps", "order", "groups", "bin_counts"),
+    *("highest_song", "lowest_song", "highest_first_frame", "lowest_first_frame"),
+)
 
 
 def write_arrays(path: Path, value: Any) -> None:

@@ -168,8 +168,19 @@ def measure_parts(
     run: Run,
     beam_runner: str | None = None,
     beam_options: Sequence[str] = (),
+    advance: Advance | None = None,
 ) -> None:
-    """Measures the parts that are not there yet."""
+    """Measures the parts that are not there yet.
+
+    Args:
+        worker: Measures them.
+        parts: All parts.
+        run: The run folder.
+        beam_runner: See `run_stage`.
+        beam_options: See `run_stage`.
+        advance: Called with numbers of excerpts that are done, of this process; by default, a
+            progress bar shows them.
+    """
 
     def done() -> int:
         return sum(part.num_excerpts for part in parts if worker.path(part).exists())
@@ -181,6 +192,10 @@ def measure_parts(
 
     todo = [part for part in parts if not worker.is_kept(part)]
     total, before = sum(part.num_excerpts for part in parts), done()
+    if advance is not None:
+        advance(before)
+        run_stage(while_present(todo), worker, advance=advance)
+        return
     bar = progress(total=total, initial=before, description="real responses", unit="excerpt")
     with bar:
         run_stage(

@@ -149,6 +149,19 @@ def test_a_search_resumes_from_any_state(engine, latents, extremes):
         np.testing.assert_array_equal(one.distances, other.distances)
 
 
+def test_a_distance_that_is_negligible_is_not_improved(engine, latents, extremes):
+    options = {"prior_weights": WEIGHTS, "steps": geometric_steps(40, 1.2), "learning_rate": 0.05}
+    full = PathSearch(engine, latents, **extremes, **options).run()
+    enough = [one.distances[0, 1] for one in full[::2]]  # Of what is maximized, after 2 steps.
+    found = PathSearch(
+        engine, latents, highest=extremes["highest"], negligible=enough, **options
+    ).run()
+    for one, before in zip(found, full[::2], strict=True):
+        assert one.has_turned and np.isfinite(one.distances[0]).sum() == 2 + 3 - 1 + 1
+        assert np.isfinite(before.distances[0]).sum() > 5
+        assert one.distance == np.nanmin(one.distances)
+
+
 def test_some_responses_of_an_engine(engine, latents, extremes):
     options = {"prior_weights": WEIGHTS, "steps": STEPS}
     _, _, *expected = PathSearch(engine, latents, **extremes, **options).run()
