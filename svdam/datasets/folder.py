@@ -1,7 +1,8 @@
 """Any tree of audio files, with or without labels.
 
 Labels of ``a/b.mp3`` are looked for in ``a/b.lab``, then in ``labels/a/b.lab`` and, where the audio
-lies below ``audio/``, in ``labels`` with the same path. Splits come from lists, from sub-folders
+lies below ``audio/``, in ``labels`` with the same path; in each place, under every suffix of
+`svdam.datasets.label_files.LABEL_SUFFIXES`. Splits come from lists, from sub-folders
 named ``train``, ``valid`` and ``test``, or from ratios.
 
 Hidden folders, those of file servers and trash are left out, and so are the stems of songs.
@@ -145,7 +146,7 @@ def _song(
     audio: str | None = None,
 ) -> SourceSong:
     """A song with its labels; ``exists`` tells whether a path below the folder does."""
-    found = next((path for path in contents.label_names(name) if exists(path)), None)
+    found = contents.find_labels(data_dir, name, exists)
     labels = storage.join(data_dir, found) if found else None
     audio = audio or storage.join(data_dir, name)
     return SourceSong(plain_text(name), split, audio, plain_text(name), labels)

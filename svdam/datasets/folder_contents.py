@@ -1,17 +1,19 @@
 """What is in a folder of music besides songs: hidden files, stems, labels that no song uses."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from svdam.core import storage
 from svdam.core.validation import InputError, quoted_list
-from svdam.datasets.labels import (
+from svdam.datasets.label_files import (
     FOREIGN_LABEL_SUFFIXES,
+    JAMS_SUFFIX,
     LABEL_SUFFIXES,
     TEXT_SUFFIXES,
+    is_label_file,
     looks_like_labels,
-    parse_labels,
 )
+from svdam.datasets.labels import parse_labels
 from svdam.datasets.sources import AUDIO_SUFFIXES, SourceSong, plain_text
 
 # Of network disks, trash and archives, where their names do not start with a dot.
@@ -81,15 +83,35 @@ def without_stems(names: list[str]) -> tuple[list[str], str | None]:
     )
 
 
-def label_names(song: str) -> list[str]:
-    """Where the labels of a song may be, the first one first."""
+def find_labels(data_dir: str, song: str, exists: Callable[[str], bool]) -> str | None:
+    """The label file of a song.
+
+    Args:
+        data_dir: Folder or URL of the data set.
+        song: The song's audio file, relative to it.
+        exists: Whether there is a file of this name, relative to it.
+
+    Returns:
+        Its name, relative to the data set's folder; None if the song has none.
+    """
+    for stem in _label_stems(song):
+        for name in (stem + suffix for suffix in LABEL_SUFFIXES):
+            if exists(name) and (
+                not name.endswith(TEXT_SUFFIXES) or is_label_file(name, _start(data_dir, name))
+            ):
+                return name
+    return None
+
+
+def _label_stems(song: str) -> list[str]:
+    """Where the labels of a song may be, without suffix, the first one first."""
     stem = os.path.splitext(song)[0]
     stems = [stem, f"labels/{stem}"]
     parts = stem.split("/")
     if "audio" in parts[:-1]:
         parts[parts.index("audio")] = "labels"
         stems.append("/".join(parts))
-    return [stem + suffix for stem in stems for suffix in LABEL_SUFFIXES]
+    return stems
 
 
 def unused_labels(
@@ -115,9 +137,10 @@ def unused_labels(
         if storage.join(data_dir, name) not in used
         and (_stem(name) in stems or not named_like_songs)
     ]
-    found = [name for name in left if name.lower().endswith(LABEL_SUFFIXES)]
+    found = [name for name in left if name.lower().endswith(LABEL_SUFFIXES[0])]
     if unlabelled:
-        found += [name for name in left if name.lower().endswith(FOREIGN_LABEL_SUFFIXES)]
+        others = (JAMS_SUFFIX, *FOREIGN_LABEL_SUFFIXES)
+        found += [name for name in left if name.lower().endswith(others)]
         found += _texts_with_labels(data_dir, left, stems)
     if not found:
         return None
@@ -138,17 +161,22 @@ def _texts_with_labels(data_dir: str, names: list[str], stems: set[str]) -> list
 
 def _kind(data_dir: str, name: str) -> str:
     """What a file looks like whose name is not that of labels which are read."""
-    if name.lower().endswith(LABEL_SUFFIXES):
+    if name.lower().endswith((LABEL_SUFFIXES[0], JAMS_SUFFIX)):
         return ""
     if name.lower().endswith(FOREIGN_LABEL_SUFFIXES):
         return f" ({os.path.splitext(name)[1]} is not read)"
+    start = _start(data_dir, name)
+    if is_label_file(name, start):
+        return ""
     try:
-        segments = parse_labels(_start(data_dir, name), name)
+        segments = parse_labels(start, f"{name}{LABEL_SUFFIXES[0]}")
     except InputError:
         segments = []
     if segments:
         return f" (lines 'start end sing|nosing', as in {LABEL_SUFFIXES[0]} files: rename it)"
-    return " (times in seconds and other words, as Audacity exports them)"
+    if name.lower().endswith(".txt"):
+        return " (times in seconds, but not separated by tabs, as Audacity's)"
+    return " (times in seconds, but no first line that names columns, e.g. start,end,label)"
 
 
 def _start(data_dir: str, name: str) -> bytes:
@@ -162,7 +190,8 @@ def _song_of(label: str, songs: list[str]) -> str | None:
 
 
 def _alternatives(song: str) -> str:
-    return " or ".join(repr(plain_text(name)) for name in label_names(song))
+    names = (stem + LABEL_SUFFIXES[0] for stem in _label_stems(song))
+    return " or ".join(repr(plain_text(name)) for name in names)
 
 
 def _stem(name: str) -> str:

@@ -1,13 +1,15 @@
 """Jamendo (Ramona, Richard & David, 2008) in the layout of ismir2015, and any data set laid out so.
 
-``audio/`` holds the recordings, ``labels/<name without suffix>.lab`` where somebody sings, and
-``filelists/train``, ``valid`` and ``test`` the names of the audio files, one a line.
+``audio/`` holds the recordings, ``labels/<name without suffix>.lab`` (or another suffix of
+`svdam.datasets.label_files`) their labels, and ``filelists/train``, ``valid`` and ``test`` the
+names of the audio files, one a line.
 """
 
 import os
 
 from svdam.core import storage
 from svdam.core.validation import InputError
+from svdam.datasets.label_files import LABEL_SUFFIXES
 from svdam.datasets.sources import (
     SkippedSong,
     SourceListing,
@@ -41,10 +43,12 @@ def list_jamendo(data_dir: str | None) -> SourceListing:
         audio = find_by_any_form(storage.join(data_dir, "audio"), name)
         if audio is None:
             return SkippedSong(name, split, f"{place}: audio/{name} does not exist")
-        label_name = os.path.splitext(name)[0] + ".lab"
-        labels = find_by_any_form(storage.join(data_dir, "labels"), label_name)
+        stem = os.path.splitext(name)[0]
+        folder = storage.join(data_dir, "labels")
+        found = (find_by_any_form(folder, stem + suffix) for suffix in LABEL_SUFFIXES)
+        labels = next((path for path in found if path is not None), None)
         if labels is None:
-            return SkippedSong(name, split, f"{place}: labels/{label_name} does not exist")
+            return SkippedSong(name, split, f"{place}: labels/{stem}.lab does not exist")
         return SourceSong(plain_text(name), split, audio, f"audio/{plain_text(name)}", labels)
 
     listing = songs_of_lists(storage.join(data_dir, "filelists"), find_song)

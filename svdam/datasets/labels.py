@@ -1,19 +1,21 @@
-"""Label files: where somebody sings.
+"""Labels: which frames of a song hold what a classifier detects.
 
-A label file, ``.lab``, has one segment per line, as Jamendo's do: ``start end label``, times in
-seconds, label ``sing`` or ``nosing``. Fields are separated by blanks, tabs or commas. Accepted is
-whatever has one meaning: segments in any order, touching or overlapping with the same label, beyond
-the end of the recording, with gaps (nobody sings there, as in the original code), Windows line
-ends, a byte-order mark, comments after ``#``, blank lines. In a song whose file has no segment,
-nobody sings. Refused, naming file and line, is the rest: segments that contradict each other, that
-end before they start, other words.
+A *target* is one output of a classifier: a name, and the labels that are its positive ones. All
+other labels, and time without any, are negative. Songs may belong to several targets at once.
+
+Label files (`svdam.datasets.label_files`) hold segments in any order, touching or overlapping,
+beyond the end of the recording, with gaps. A label that is a positive one with ``no`` before it
+(``nosing``, ``no dog``) says that it is *not* heard: where it overlaps the positive one, the file
+contradicts itself and is refused, naming both lines. Other labels may overlap, since dogs bark at
+sirens. Upper case makes no difference.
+
+The default target is `SING`: Jamendo's ``.lab`` files with ``sing`` and ``nosing``. There, any
+other word is refused.
 
 Frame k stands for the time k * hop / rate (k / 70 s with the paper's settings), and belongs to the
 segment with start <= time < end, as in the original ``create_aligned_targets``.
 """
 
-import io
-import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,72 +23,86 @@ from typing import NamedTuple
 import numpy as np
 
 from svdam.core.config import FRONT_END, FrontEnd
-from svdam.core.files import decoded_text
 from svdam.core.validation import InputError
+from svdam.datasets.label_files import LABEL_SUFFIXES, Event, place_in, read_events, unit_of
 
-LABELS = {"sing": True, "nosing": False}
-LABEL_SUFFIXES = (".lab",)
-"""Of files that `parse_labels` reads."""
-FOREIGN_LABEL_SUFFIXES = (".jams", ".textgrid", ".svl", ".eaf", ".ann")
-"""Of annotations that nothing here reads."""
-TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
-"""Of files that hold labels or anything else: `looks_like_labels` tells."""
 # Contradictions shorter than this are the rounding of times with three decimals.
 _TOLERANCE_SECS = 0.0011
 
 
+class Target(NamedTuple):
+    """What one output of a classifier detects: its name, and the labels that are positive."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+SING = Target("sing", ("sing",))
+"""The paper's, and the default."""
+
+
 class Segment(NamedTuple):
-    """One line of a label file: from ``start_secs`` to ``end_secs`` somebody sings, or not."""
+    """From ``start_secs`` to ``end_secs`` the target is heard, or explicitly not."""
 
     start_secs: float
     end_secs: float
-    is_singing: bool
+    is_positive: bool
 
 
-def parse_labels(content: bytes, name: str) -> list[Segment]:
+def targets_of(positive_label: Sequence[str], labels: Sequence[str] = ()) -> tuple[Target, ...]:
+    """The targets that settings name.
+
+    Args:
+        positive_label: Labels that are the positive ones of a single target.
+        labels: Labels of which each is a target of its own, instead.
+    """
+    if labels:
+        return tuple(Target(label, (label,)) for label in labels)
+    return (Target(" or ".join(positive_label), tuple(positive_label)),)
+
+
+def parse_labels(content: bytes, name: str, target: Target = SING) -> list[Segment]:
+    """Parses a label file for one target; see `parse_targets`."""
+    return parse_targets(content, name, (target,))[0]
+
+
+def parse_targets(content: bytes, name: str, targets: Sequence[Target]) -> list[list[Segment]]:
     """Parses a label file.
 
     Args:
         content: The file's bytes.
-        name: How messages name the file.
+        name: How messages name the file; its suffix tells the form.
+        targets: What is detected.
 
     Returns:
-        The segments, ordered by start.
+        The segments of each target, ordered by start.
 
     Raises:
         InputError: Naming file and line, if a line does not parse or contradicts another one.
     """
-    found: list[tuple[Segment, int]] = []
-    # Universal line ends, and no others: a comment may hold what Unicode counts as one.
-    lines = io.StringIO(_decode(content, name), newline=None)
-    for number, line in enumerate(lines, 1):
-        text = line.split("#", 1)[0].strip()
-        if text:
-            found.append((_parse_line(text, f"{name}:{number}"), number))
-    found.sort(key=lambda item: item[0][:2])
-    _refuse_contradictions(found, name)
-    return [segment for segment, _ in found]
+    only_sing = tuple(targets) == (SING,)
+    events = read_events(content, name, "sing|nosing" if only_sing else "label")
+    if only_sing and not name.lower().endswith(LABEL_SUFFIXES[1:]):
+        _refuse_other_words(events, name)
+    return [_segments(events, target, name) for target in targets]
 
 
-def looks_like_labels(content: bytes) -> bool:
-    """Whether a text holds times in seconds, in two columns, perhaps with more columns behind."""
-    try:
-        lines = _decode(content, "").splitlines()
-    except InputError:
-        return False
-    rows = [re.split(r"\s*[,;]\s*|\s+", line.strip()) for line in lines if line.strip()]
-    if rows and len(rows[0]) > 1 and not _is_time(rows[0][0]):
-        del rows[0]  # The names of the columns.
-    return bool(rows) and all(len(row) > 1 and all(map(_is_time, row[:2])) for row in rows)
+def is_positive(label: str, target: Target) -> bool | None:
+    """True for a label of the target, False for one that denies it, None for any other."""
+    label = label.casefold()
+    words = [word.casefold() for word in target.words]
+    if label in words:
+        return True
+    return False if re.sub(r"^no[ _-]*", "", label, count=1) in words else None
 
 
 def frame_labels(
     segments: Sequence[Segment], num_frames: int, front_end: FrontEnd = FRONT_END
 ) -> np.ndarray:
-    """Labels frames: whether somebody sings at each frame's time.
+    """Labels frames: whether the target is heard at each frame's time.
 
     Args:
-        segments: (start, end, is singing), in seconds. Where two overlap, the later one counts.
+        segments: (start, end, is positive), in seconds. Where two overlap, the later one counts.
         num_frames: Frames of the recording.
         front_end: Front-end settings.
 
@@ -95,73 +111,55 @@ def frame_labels(
     """
     times_secs = np.arange(num_frames) / front_end.frames_per_second
     labels = np.zeros(num_frames, bool)
-    for start_secs, end_secs, is_singing in segments:
+    for start_secs, end_secs, is_heard in segments:
         first, last = np.searchsorted(times_secs, (start_secs, end_secs))
-        labels[first:last] = is_singing
+        labels[first:last] = is_heard
     return labels
 
 
 def shifted(segments: Sequence[Segment], secs: float) -> list[Segment]:
     """Segments at times that are ``secs`` later, also before 0."""
-    return [Segment(start + secs, end + secs, sung) for start, end, sung in segments]
+    return [Segment(start + secs, end + secs, heard) for start, end, heard in segments]
 
 
-def _decode(content: bytes, name: str) -> str:
-    try:
-        text = decoded_text(content)
-    except UnicodeDecodeError:
-        # Fields are ASCII; a comment in an older encoding does no harm.
-        text = content.decode("latin-1")
-    if "\0" in text:
-        number = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{name}:{number}: is not text, expected lines 'start end sing|nosing'")
-    return text
+def in_words(label: str) -> str:
+    """The name of a target in a sentence: ``sing`` is singing."""
+    return "singing" if label == SING.name else label
 
 
-def _parse_line(text: str, place: str) -> Segment:
-    fields = re.split(r"\s*,\s*|\s+", text)
-    if len(fields) != 3:
-        raise InputError(
-            f"{place}: found {len(fields)} fields in {text[:80]!r}, expected 'start end "
-            "sing|nosing' (times with a decimal point)"
-        )
-    start_secs, end_secs = (_parse_time(field, place) for field in fields[:2])
-    label = LABELS.get(fields[2].lower())
-    if label is None:
-        raise InputError(f"{place}: found label {fields[2][:40]!r}, expected 'sing' or 'nosing'")
-    if end_secs < start_secs:
-        raise InputError(f"{place}: ends at {end_secs:g} s, before its start at {start_secs:g} s")
-    return Segment(start_secs, end_secs, label)
+def _refuse_other_words(events: Sequence[Event], name: str) -> None:
+    for event in events:
+        if is_positive(event.label, SING) is None:
+            raise InputError(
+                f"{place_in(name, event.number)}: found label {event.label[:40]!r}, expected "
+                "'sing' or 'nosing'; the label to detect can be named (--positive_label)"
+            )
 
 
-def _parse_time(text: str, place: str) -> float:
-    if not _is_time(text):
-        raise InputError(f"{place}: found time {text[:40]!r}, expected seconds, e.g. 12.34")
-    time_secs = float(text)
-    if not math.isfinite(time_secs) or time_secs < 0:
-        raise InputError(
-            f"{place}: found time {text[:40]!r}, expected a time of at least 0 seconds"
-        )
-    return time_secs
+def _segments(events: Sequence[Event], target: Target, name: str) -> list[Segment]:
+    found = [
+        (Segment(event.start_secs, event.end_secs, heard), event.number)
+        for event in events
+        for heard in [is_positive(event.label, target)]
+        if heard is not None
+    ]
+    found.sort(key=lambda item: item[0][:2])
+    _refuse_contradictions(found, target, name)
+    return [segment for segment, _ in found]
 
 
-def _is_time(text: str) -> bool:
-    # float() would also take 'nan', 'inf' and '1_0'.
-    pattern = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-    return re.fullmatch(pattern, text, re.ASCII) is not None
-
-
-def _refuse_contradictions(found: list[tuple[Segment, int]], name: str) -> None:
-    """Refuses overlaps of different labels; ``found`` is sorted by start."""
+def _refuse_contradictions(found: Sequence[tuple[Segment, int]], target: Target, name: str) -> None:
+    """Refuses overlaps of a target with its negation; ``found`` is sorted by start."""
     latest: dict[bool, tuple[float, int]] = {}  # By label: the latest end so far, and its line.
     for segment, number in found:
-        end_secs, other = latest.get(not segment.is_singing, (0.0, 0))
+        end_secs, other = latest.get(not segment.is_positive, (0.0, 0))
         overlap_secs = min(end_secs, segment.end_secs) - segment.start_secs
         if overlap_secs > _TOLERANCE_SECS:
             first, second = sorted((number, other))
             raise InputError(
-                f"{name}:{second}: contradicts line {first}: from {segment.start_secs:g} s to "
-                f"{min(end_secs, segment.end_secs):g} s one says sing, the other nosing"
+                f"{place_in(name, second)}: contradicts {unit_of(name)} {first}: from "
+                f"{segment.start_secs:g} s to {min(end_secs, segment.end_secs):g} s one says "
+                f"{target.name}, the other no{target.name}"
             )
-        if segment.end_secs > latest.get(segment.is_singing, (-1.0, 0))[0]:
-            latest[segment.is_singing] = (segment.end_secs, number)
+        if segment.end_secs > latest.get(segment.is_positive, (-1.0, 0))[0]:
+            latest[segment.is_positive] = (segment.end_secs, number)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from svdam.core import storage
 from svdam.core.files import decoded_text
 from svdam.core.validation import InputError, is_number, quoted_list
+from svdam.datasets.labels import SING, Target
 
 SPLITS = ("train", "valid", "test")
 AUDIO_SUFFIXES = (
@@ -68,6 +69,7 @@ class SourceSong:
         labels: Path or URL of the label file; None for songs without labels.
         mix: How the song is mixed from its audio file and others; None if it is not.
         others: Paths or URLs of the other files.
+        targets: What the labels are read for.
     """
 
     id: str
@@ -77,6 +79,7 @@ class SourceSong:
     labels: str | None = None
     mix: Mix | None = None
     others: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = (SING,)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -149,7 +149,7 @@ def _songs(files: set[str], mixing: MixSettings, data_dir: str) -> tuple[list[_S
         warnings.append(f"other files of songs with stems are left out: {quoted_list(left_out, 3)}")
 
     def labels(path: str) -> str | None:
-        return next((name for name in contents.label_names(path) if name in files), None)
+        return contents.find_labels(data_dir, path, files.__contains__)
 
     songs = [_Song(path, None, (path,), labels(path)) for path in plain]
     for name, found in stems.items():

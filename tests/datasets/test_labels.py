@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from svdam.core.validation import InputError
-from svdam.datasets.labels import frame_labels, looks_like_labels, parse_labels
+from svdam.datasets.label_files import looks_like_labels
+from svdam.datasets.labels import frame_labels, parse_labels
 
 PLAIN = [(0.0, 1.2, False), (1.2, 3.9, True)]
 

@@ -306,9 +306,11 @@ UNUSED = {
     "upper case": ("audio/a.LAB", b"0 1 sing", "'audio/a.LAB'; those of"),
     "another name": ("audio/a_vocals.lab", b"0 1 sing", "'audio/a_vocals.lab'"),
     "our lines as text": ("audio/a.txt", b"0 1 sing", "as in .lab files: rename it"),
-    "audacity": ("audio/a.txt", b"0.0\t1.0\tVerse 1\n", "other words, as Audacity exports them"),
-    "a table": ("a.csv", b"start,end,label\n0,1,x\n", "'a.csv' (times in seconds and other"),
-    "jams": ("audio/a.jams", b"{}", "'audio/a.jams' (.jams is not read)"),
+    "audacity elsewhere": ("times/a.txt", b"0.0\t1.0\tVerse 1\n", "'times/a.txt'; those of"),
+    "blanks for tabs": ("audio/a.txt", b"0 1 Verse\n", "'audio/a.txt' (times in seconds, but not"),
+    "a table elsewhere": ("a.csv", b"start,end,label\n0,1,x\n", "'a.csv'; those of"),
+    "no names of columns": ("audio/a.csv", b"0,1,x\n", "'audio/a.csv' (times in seconds, but no f"),
+    "jams elsewhere": ("times/a.jams", b"{}", "'times/a.jams'; those of"),
     "praat": ("audio/a.TextGrid", b"", "'audio/a.TextGrid' (.TextGrid is not read)"),
 }
 
