@@ -12,6 +12,7 @@ TEST_PACKAGES = [
     "pytest>=8",
     "pytest-timeout>=2.3",
     "hypothesis>=6.100",
+    "jams>=0.3.4",
     "moto[server,s3]>=5",
     "ruff>=0.6",
     "mypy>=1.15",
@@ -60,7 +61,12 @@ setup(
         "Jinja2>=3.1",
         "tqdm>=4.66",
     ],
-    extras_require={"test": TEST_PACKAGES, "docs": DOCS_PACKAGES, "bench": BENCH_PACKAGES},
+    extras_require={
+        "jams": ["jams>=0.3.4"],
+        "test": TEST_PACKAGES,
+        "docs": DOCS_PACKAGES,
+        "bench": BENCH_PACKAGES,
+    },
     classifiers=[
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",

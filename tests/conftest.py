@@ -11,7 +11,7 @@ from svdam.core.tensorflow_io import load_tensorflow_io
 from svdam.core.validation import InputError
 from svdam.data.records import open_records
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
-from tests.data.small_corpora import SPLITS, write_jamendo
+from tests.data.small_corpora import SPLITS, write_events, write_jamendo
 
 
 @pytest.fixture
@@ -45,6 +45,24 @@ def records_folder(corpus, tmp_path_factory) -> Path:
 def records(records_folder):
     """The records, opened anew."""
     return open_records(records_folder)
+
+
+@pytest.fixture(scope="session")
+def events(tmp_path_factory) -> Path:
+    """A folder of songs with dogs, sirens and cars, not to be changed."""
+    return write_events(tmp_path_factory.mktemp("events"))
+
+
+@pytest.fixture(scope="session")
+def events_folder(events, tmp_path_factory) -> Path:
+    """Its records with two targets, dogs and sirens, not to be changed."""
+    output = tmp_path_factory.mktemp("events_records")
+    prepare_data(
+        PrepareSettings(
+            output=str(output), dataset="folder", data_dir=str(events), labels=("dog", "siren")
+        )
+    )
+    return output
 
 
 ODD = dict(base="librosa", sample_rate=11025, window_length=400, hop_length=220, num_mels=37,

@@ -99,7 +99,8 @@ def labelled_batches(
 
     Returns:
         Endless Dataset of ((batch_size, frames, mels, 1) float32 excerpts, (batch_size,) float32
-        labels of their centre frames, 0 or 1).
+        labels of their centre frames, 0 or 1); labels are (batch_size, targets) for records with
+        several targets.
 
     Raises:
         InputError: If the split has no song with labels.
@@ -122,7 +123,9 @@ def labelled_batches(
         return read[..., None].astype(np.float32), np.array(labels, np.float32)
 
     shape = (batch_size, length, records.front_end.num_mels, 1)
-    return _pipeline(start, excerpts, shape, (batch_size,))
+    num_targets = len(records.label_names)
+    labels_shape = (batch_size, num_targets) if num_targets > 1 else (batch_size,)
+    return _pipeline(start, excerpts, shape, labels_shape)
 
 
 def spaced_excerpts(

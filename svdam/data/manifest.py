@@ -12,14 +12,14 @@ from svdam.core import storage
 from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError, is_number, one_line
 from svdam.data.shards import CHECKSUM_SUFFIX, ShardPlan
-from svdam.data.songs import DTYPES
+from svdam.data.songs import DTYPES, label_names_of
 from svdam.data.statistics import no_frames
 from svdam.datasets.sources import SPLITS, Mix, SkippedSong
 
 MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1
 _KEYS = {"format", "front_end", "dtype", "counts", "mean", "std", "shards", "songs", "skipped"}
-_MORE_KEYS = {"storage", "checksum"}
+_MORE_KEYS = {"label_names", "storage", "checksum"}
 
 
 def build_manifest(
@@ -44,13 +44,15 @@ def build_manifest(
     Returns:
         JSON-ready facts that depend on nothing but the songs and the settings.
     """
-    songs, entries = [], []
+    songs, entries, names = [], [], {}
     statistics = no_frames(front_end.num_mels)
     for plan in plans:
         start = 0
         for finished in plan.records:
             songs.append(_song_entry(plan, finished.record, start, finished.id))
             start += finished.record.length
+            if "label_names" in finished.record.features:
+                names = {"label_names": label_names_of(finished.record.features)}
             if plan.split == "train":
                 statistics = statistics.merge(finished.statistics())
         checksum = storage.read_bytes(storage.join(root, plan.name + CHECKSUM_SUFFIX)).decode()
@@ -60,6 +62,7 @@ def build_manifest(
         "format": MANIFEST_FORMAT,
         "front_end": front_end.to_dict(),
         "dtype": dtype,
+        **names,
         "counts": _counts(songs),
         "mean": statistics.mean.tolist() if statistics.num_frames else None,
         "std": statistics.std.tolist() if statistics.num_frames else None,
@@ -115,6 +118,7 @@ def _require_sizes(manifest: dict[str, Any]) -> None:
         if not re.fullmatch(r"\w[\w.-]*\.tfrecord", name) or type(size) is not int:
             raise ValueError(f"shard {name!r}")
     frame_bytes = front_end.num_mels * np.dtype(DTYPES[manifest["dtype"]]).itemsize
+    num_targets = len(label_names_of(manifest))
     for song in manifest["songs"]:
         end = shards[song["shard"]]
         frames, offset, labels = song["num_frames"], song["offset"], song["labels_offset"]
@@ -123,7 +127,7 @@ def _require_sizes(manifest: dict[str, Any]) -> None:
             and isinstance(song["id"], str)
             and song["split"] in SPLITS
             and offset + frames * frame_bytes <= end
-            and (not song["has_labels"] or labels + frames <= end)
+            and (not song["has_labels"] or labels + frames * num_targets <= end)
         ):
             raise ValueError(f"song {str(song['id'])[:100]!r}")
         if "mix" in song:

@@ -26,7 +26,7 @@ from svdam.data.manifest import MANIFEST_NAME, manifest_checksum, require_sound
 from svdam.data.shards import stored_crc32
 from svdam.data.song_copies import copies_for
 from svdam.data.song_entry import SongEntry
-from svdam.data.songs import DTYPES
+from svdam.data.songs import DTYPES, label_names_of
 from svdam.datasets.sources import Mix
 
 
@@ -37,12 +37,14 @@ class Records:
         folder: The records folder: a path or URL.
         manifest: Contents of its manifest.
         front_end: How the log-mel was computed.
+        label_names: What is detected: the names of the targets, of which each frame has a label.
     """
 
     def __init__(self, folder: str | os.PathLike, manifest: dict[str, Any]):
         self.folder = folder
         self.manifest = manifest
         self.front_end = FrontEnd(**manifest["front_end"])
+        self.label_names = tuple(label_names_of(manifest))
         self._root = str(manifest.get("storage") or folder)
         self._dtype = np.dtype(DTYPES[manifest["dtype"]])
         self._songs = [
@@ -50,7 +52,7 @@ class Records:
             for song in manifest["songs"]
         ]
         self._verified: set[str] = set()
-        self._copies = copies_for(self._root, self._frame_bytes)
+        self._copies = copies_for(self._root, self._frame_bytes, len(self.label_names))
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -114,26 +116,33 @@ class Records:
         return self._as_frames(self._read(song, offset, count * self._frame_bytes))
 
     def labels(self, song: SongEntry) -> np.ndarray | None:
-        """Whether somebody sings in each frame, (frames,) bool; None without labels.
+        """Whether each frame is positive, bool; None without labels.
+
+        Returns:
+            (frames,), or (frames, targets) if there are several.
 
         Raises:
             InputError: Naming the shard, if it is missing or damaged.
         """
         if not song.has_labels:
             return None
-        content = self._read(song, song.labels_offset, song.num_frames)
+        num_targets = len(self.label_names)
+        content = self._read(song, song.labels_offset, song.num_frames * num_targets)
         if zlib.crc32(content) != song.labels_crc32:
             raise self._damaged(song, "its labels do not have the manifest's checksum")
-        return np.frombuffer(content, np.uint8).astype(bool)
+        labels = np.frombuffer(content, np.uint8).astype(bool)
+        return labels if num_targets == 1 else labels.reshape(-1, num_targets)
 
-    def label(self, song: SongEntry, frame: int) -> bool:
-        """Whether somebody sings in one frame of a song with labels.
+    def label(self, song: SongEntry, frame: int) -> bool | list[bool]:
+        """Whether one frame of a song with labels is positive; one value per target, if several.
 
         Raises:
             InputError: Naming the shard, if it is missing or damaged.
         """
         self._verify(song)
-        return self._read(song, song.labels_offset + frame, 1) != b"\0"
+        num_targets = len(self.label_names)
+        content = self._read(song, song.labels_offset + frame * num_targets, num_targets)
+        return content != b"\0" if num_targets == 1 else [value != 0 for value in content]
 
     def _band_statistic(self, name: str) -> np.ndarray:
         if self.manifest[name] is None:
@@ -182,7 +191,8 @@ class Records:
                 length = song.num_frames * self._frame_bytes
                 intact = stored_crc32(stream, song.offset, length) == song.crc32
                 if song.has_labels:
-                    found = stored_crc32(stream, song.labels_offset, song.num_frames)
+                    num_bytes = song.num_frames * len(self.label_names)
+                    found = stored_crc32(stream, song.labels_offset, num_bytes)
                     intact = intact and found == song.labels_crc32
         except InputError as error:
             raise InputError(f"{error}; {self._way_out()}") from error

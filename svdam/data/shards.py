@@ -20,7 +20,7 @@ import numpy as np
 from svdam.core import storage
 from svdam.core.record_framing import FRAME_AFTER, FRAME_BEFORE, crc32c, stored_form
 from svdam.core.validation import InputError
-from svdam.data.songs import DTYPES, FEATURES, RECORD_FORMAT
+from svdam.data.songs import DTYPES, FEATURES, RECORD_FORMAT, label_names_of
 from svdam.data.statistics import BandStatistics
 from svdam.data.tfrecord import ScannedRecord, scan_records
 
@@ -170,6 +170,10 @@ def _is_consistent(record: ScannedRecord) -> bool:
         and all(name in places for name in set(FEATURES) - numbers - {"duration"})
     ):
         return False
+    try:
+        num_targets = len(label_names_of(found))
+    except ValueError:
+        return False
     dtype = DTYPES.get(found["dtype"].decode("utf-8", "replace"))
     num_frames, band_bytes = found["num_frames"], len(found["mean"])
     return (
@@ -178,7 +182,7 @@ def _is_consistent(record: ScannedRecord) -> bool:
         and len(found["squares"]) == band_bytes
         and band_bytes % 8 == 0 < band_bytes
         and places["log_mel"][1] == num_frames * band_bytes // 8 * np.dtype(dtype).itemsize
-        and places["labels"][1] == (num_frames if found["has_labels"] else 0)
+        and places["labels"][1] == (num_frames * num_targets if found["has_labels"] else 0)
     )
 
 

@@ -26,11 +26,13 @@ class SongCopies:
     Args:
         root: URL of the folder that holds the shards.
         frame_bytes: Bytes of a frame of log-mel.
+        label_bytes: Bytes of a frame's labels.
     """
 
-    def __init__(self, root: str, frame_bytes: int):
+    def __init__(self, root: str, frame_bytes: int, label_bytes: int = 1):
         self._root = root
         self._frame_bytes = frame_bytes
+        self._label_bytes = label_bytes
         self._folder = storage.cache_folder() / "songs"
         self._checked: set[str] = set()
         self._has_room = True
@@ -54,7 +56,7 @@ class SongCopies:
             return storage.join(self._root, song.shard), offset
         self._checked.add(song.fingerprint)
         # A copy holds the log-mel, then the labels.
-        if song.has_labels and song.labels_offset <= offset < song.labels_offset + song.num_frames:
+        if 0 <= offset - song.labels_offset < self._labels_bytes(song):
             return str(path), offset - song.labels_offset + song.num_frames * self._frame_bytes
         return str(path), offset - song.offset
 
@@ -69,13 +71,15 @@ class SongCopies:
         return self._holds(content, song)
 
     def _holds(self, content: bytes, song: SongEntry) -> bool:
-        labels_bytes = song.num_frames if song.has_labels else 0
         log_mel_bytes = song.num_frames * self._frame_bytes
         return (
-            len(content) == log_mel_bytes + labels_bytes
+            len(content) == log_mel_bytes + self._labels_bytes(song)
             and zlib.crc32(content[:log_mel_bytes]) == song.crc32
             and zlib.crc32(content[log_mel_bytes:]) == song.labels_crc32
         )
+
+    def _labels_bytes(self, song: SongEntry) -> int:
+        return song.num_frames * self._label_bytes if song.has_labels else 0
 
     def _fetch(self, path: Path, song: SongEntry) -> bool:
         """Makes a copy; False if there is no room for it."""
@@ -84,7 +88,7 @@ class SongCopies:
         shard = storage.join(self._root, song.shard)
         content = storage.read_range(shard, song.offset, song.num_frames * self._frame_bytes)
         if song.has_labels:
-            content += storage.read_range(shard, song.labels_offset, song.num_frames)
+            content += storage.read_range(shard, song.labels_offset, self._labels_bytes(song))
         if not self._holds(content, song):
             raise InputError(f"{shard}: does not have the manifest's checksum")
         try:
@@ -105,6 +109,8 @@ class SongCopies:
         return True
 
 
-def copies_for(root: str | os.PathLike, frame_bytes: int) -> SongCopies | None:
+def copies_for(
+    root: str | os.PathLike, frame_bytes: int, label_bytes: int = 1
+) -> SongCopies | None:
     """Copies for a folder that is not on this machine; None for one that is."""
-    return SongCopies(str(root), frame_bytes) if storage.is_remote(root) else None
+    return SongCopies(str(root), frame_bytes, label_bytes) if storage.is_remote(root) else None

@@ -15,7 +15,8 @@ mean, squares  bytes   `BandStatistics` of the song, (mels,) float64
 crc32          int     zlib's checksum of the bytes of log_mel
 labels_crc32   int     the same of labels
 has_labels     int     0 or 1
-labels         bytes   (num_frames,) uint8, 1 where somebody sings; empty without labels
+label_names    text    JSON list: names of the targets; only if they are not ``["sing"]``
+labels         bytes   (num_frames, targets) uint8, 1 where it is heard; empty without labels
 log_mel        bytes   (num_frames, mels), row by row
 =============  ======  =================================================================
 """
@@ -25,9 +26,9 @@ import hashlib
 import json
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +41,7 @@ from svdam.core.validation import InputError
 from svdam.data.mixing import load_mix
 from svdam.data.statistics import BandStatistics, band_statistics, no_frames
 from svdam.data.tfrecord import MAX_EXAMPLE_BYTES, EncodedExample, encode_example
-from svdam.datasets.labels import frame_labels, parse_labels, shifted
+from svdam.datasets.labels import SING, Target, frame_labels, parse_targets, shifted
 from svdam.datasets.sources import Mix, SourceSong
 
 RECORD_FORMAT = 1
@@ -65,7 +66,7 @@ def prepare_song(song: SourceSong, dtype: str, front_end: FrontEnd = FRONT_END) 
     labels_content = segments = None
     if song.labels:
         labels_content = storage.read_bytes(song.labels)
-        segments = parse_labels(labels_content, song.labels)
+        segments = parse_targets(labels_content, song.labels, song.targets)
     with contextlib.ExitStack() as copies:
         files = (song.audio, *song.others)
         paths = [copies.enter_context(storage.local_copy(file)) for file in files]
@@ -73,7 +74,11 @@ def prepare_song(song: SourceSong, dtype: str, front_end: FrontEnd = FRONT_END) 
         with _named(dict(zip(paths, files, strict=True))):
             if song.mix:
                 mixed = load_mix(paths, song.mix, front_end.sample_rate)
-                segments = mixed.sung if segments is None else shifted(segments, -mixed.start_secs)
+                segments = (
+                    [mixed.sung]
+                    if segments is None
+                    else [shifted(one, -mixed.start_secs) for one in segments]
+                )
                 blocks = iter([mixed.samples])
             else:
                 blocks = audio_blocks(paths[0], front_end.sample_rate)
@@ -85,10 +90,15 @@ def prepare_song(song: SourceSong, dtype: str, front_end: FrontEnd = FRONT_END) 
             f"{song.audio}: is too short: {duration_secs:.2f} s give {num_frames} frames, expected "
             f"at least {front_end.excerpt_frames} frames, one excerpt"
         )
-    fingerprint = song_fingerprint(audio_sha256, labels_content, song.mix, dtype, front_end)
-    labels = b""
+    fingerprint = song_fingerprint(
+        audio_sha256, labels_content, song.mix, dtype, front_end, song.targets
+    )
+    labels, names = b"", {}
     if segments is not None:
-        labels = frame_labels(segments, num_frames, front_end).astype(np.uint8).tobytes()
+        columns = [frame_labels(one, num_frames, front_end) for one in segments]
+        labels = np.stack(columns, axis=1).astype(np.uint8).tobytes()
+        if song.targets != (SING,):
+            names["label_names"] = json.dumps([target.name for target in song.targets])
     return encode_example(
         {
             "format": RECORD_FORMAT,
@@ -105,6 +115,7 @@ def prepare_song(song: SourceSong, dtype: str, front_end: FrontEnd = FRONT_END) 
             "crc32": sound.crc32,
             "labels_crc32": zlib.crc32(labels),
             "has_labels": int(segments is not None),
+            **names,
             "labels": labels,
             "log_mel": memoryview(sound.log_mel),
         }
@@ -178,13 +189,30 @@ def song_fingerprint(
     mix: Mix | None,
     dtype: str,
     front_end: FrontEnd,
+    targets: Sequence[Target] = (SING,),
 ) -> str:
     """Hash of everything that a song's record is made from, but its name."""
     labels = None if labels_content is None else hashlib.sha256(labels_content).hexdigest()
     facts = [RECORD_FORMAT, front_end.to_dict(), dtype, audio_sha256, labels]
     if mix:
         facts.append(mix)
+    if tuple(targets) != (SING,) and (labels or mix):
+        facts.append({"targets": targets})
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def label_names_of(features: Mapping[str, Any]) -> list[str]:
+    """Names of the targets of a record, from its features or its manifest.
+
+    Raises:
+        ValueError: If they are not names.
+    """
+    names = features.get("label_names", [SING.name])
+    names = json.loads(names) if isinstance(names, bytes) else names
+    is_list = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
+    if not is_list or not names or len(set(names)) < len(names):
+        raise ValueError(f"label_names {names!r}")
+    return names
 
 
 def file_sha256(path: str) -> str:

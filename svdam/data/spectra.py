@@ -45,11 +45,13 @@ class SpectrumRecords:
     Attributes:
         folder: The records folder.
         front_end: How the spectra were computed.
+        label_names: See `svdam.data.records.Records`.
     """
 
     def __init__(self, records: Records, split: str, files: dict[str, Path]):
         self.folder = records.folder
         self.front_end = records.front_end
+        self.label_names = records.label_names
         self._records = records
         self._split = split
         self._coefficients = {song: np.load(path, mmap_mode="r") for song, path in files.items()}
@@ -68,8 +70,8 @@ class SpectrumRecords:
         """Spline coefficients of some frames, (count, bins) float32."""
         return np.array(self._coefficients[song.id][start : start + count])
 
-    def label(self, song: SongEntry, frame: int) -> bool:
-        """Whether somebody sings in one frame."""
+    def label(self, song: SongEntry, frame: int) -> bool | list[bool]:
+        """Whether one frame is positive; one value per target, if there are several."""
         return self._records.label(song, frame)
 
 

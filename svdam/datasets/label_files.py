@@ -165,7 +165,8 @@ def _lab_events(text: str, name: str, expected: str) -> Iterator[Event]:
                 f"{name}:{number}: found {len(fields)} fields in {line[:80]!r}, expected 'start "
                 f"end {expected}' (times with a decimal point)"
             )
-        yield _event(*fields, f"{name}:{number}", number)
+        start, end, label = fields
+        yield _event(start, end, label, f"{name}:{number}", number)
 
 
 def _audacity_events(text: str, name: str) -> Iterator[Event]:

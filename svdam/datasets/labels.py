@@ -61,6 +61,21 @@ def targets_of(positive_label: Sequence[str], labels: Sequence[str] = ()) -> tup
     return (Target(" or ".join(positive_label), tuple(positive_label)),)
 
 
+def require_targets(positive_label: Sequence[str], labels: Sequence[str]) -> None:
+    """Checks the settings that `targets_of` takes.
+
+    Raises:
+        InputError: If a list has a label twice, or none or both of them are given.
+    """
+    for name, given in (("positive_label", positive_label), ("labels", labels)):
+        if len({label.casefold() for label in given}) < len(given):
+            raise InputError(f"--{name}: found {','.join(given)}, in which a label is repeated")
+    if not positive_label:
+        raise InputError("--positive_label: is empty, expected the labels to detect, e.g. sing")
+    if labels and tuple(positive_label) != SING.words:
+        raise InputError("--labels: contradicts --positive_label; give one of them")
+
+
 def parse_labels(content: bytes, name: str, target: Target = SING) -> list[Segment]:
     """Parses a label file for one target; see `parse_targets`."""
     return parse_targets(content, name, (target,))[0]

@@ -105,6 +105,11 @@ class SourceListing:
     skipped: list[SkippedSong] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
+    def with_targets(self, targets: tuple[Target, ...]) -> "SourceListing":
+        """The same songs, whose labels are read for ``targets``."""
+        songs = [dataclasses.replace(song, targets=targets) for song in self.songs]
+        return dataclasses.replace(self, songs=songs)
+
 
 def plain_text(name: str) -> str:
     """A file name as valid Unicode: bytes that are none are written as ``\\xff``."""

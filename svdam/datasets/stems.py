@@ -2,8 +2,8 @@
 
 Two layouts are read, also side by side: ``NAME.voice.ogg`` next to ``NAME.backing.ogg``, and a
 folder per song with ``vocals.wav``, ``drums.wav``, ``bass.wav`` and ``other.wav``, as in MUSDB18.
-The names of the stems are settings. Every other audio file is a song without singing, and a backing
-for remixes, unless it has labels of its own.
+The names of the stems are settings: what is called the voice here may be any instrument. Every
+other audio file is a song without it, and a backing for remixes, unless it has labels of its own.
 
 Each voice gives a mix with its own backing, and on request further ones with any backing of the
 same split. Level, loudness and backing are drawn from a seed and the name of the mix.
@@ -21,6 +21,7 @@ from svdam.core import storage
 from svdam.core.validation import InputError, quoted_list
 from svdam.datasets import folder_contents as contents
 from svdam.datasets.folder import are_in_folders_of_splits, split_by_ratio
+from svdam.datasets.labels import SING, Target
 from svdam.datasets.sources import (
     AUDIO_SUFFIXES,
     SPLITS,
@@ -34,6 +35,8 @@ from svdam.datasets.sources import (
     require_folder,
     require_songs,
 )
+
+_VOICES = ("voice", "vocals")
 
 LAYOUT = "a folder with NAME.voice.* and NAME.backing.*, or NAME/vocals.* and other stems"
 
@@ -73,6 +76,14 @@ class _Song(NamedTuple):
     voice: str | None
     backing: tuple[str, ...]
     labels: str | None
+
+
+def stem_target(stem: str) -> Target:
+    """What a classifier of a stem detects.
+
+    In label files, ``sing`` and ``nosing`` also say where a stem of any name is heard.
+    """
+    return SING if stem in _VOICES else Target(stem, (stem, *SING.words))
 
 
 def list_stems(

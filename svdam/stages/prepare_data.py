@@ -21,26 +21,27 @@ from svdam.core import storage
 from svdam.core.files import write_json
 from svdam.core.front_end import FrontEnd
 from svdam.core.processors import available_processors
-from svdam.core.progress import progress
 from svdam.core.runs import locked_folder, start_run
 from svdam.core.settings import Settings, setting
 from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError
 from svdam.data import shards
 from svdam.data.audio_checksums import AudioChecksums
+from svdam.data.finished_records import finished_records
 from svdam.data.manifest import MANIFEST_NAME, build_manifest
 from svdam.data.overview import summary_lines, write_summaries
 from svdam.data.pipeline import Engine, run_shards, run_songs
 from svdam.data.records import Records
 from svdam.data.shards import UNFINISHED, FinishedRecord
-from svdam.data.songs import DTYPES, song_fingerprint
+from svdam.data.songs import DTYPES
 from svdam.datasets.fma import FMA_SPLITS, SUBSETS, list_fma
 from svdam.datasets.folder import SPLIT_METHODS, check_ratios, list_folder
 from svdam.datasets.jamendo import list_jamendo
-from svdam.datasets.sources import SkippedSong, SourceListing, SourceSong, plain_text
-from svdam.datasets.stems import MixSettings, list_stems
+from svdam.datasets.labels import SING, Target, require_targets, targets_of
+from svdam.datasets.sources import SkippedSong, SourceListing, plain_text
+from svdam.datasets.stems import MixSettings, list_stems, stem_target
 from svdam.stages.front_ends import named_front_end
-from svdam.stages.song_checks import check_songs
+from svdam.stages.song_checks import check_songs, require_labels_occur
 
 if TYPE_CHECKING:
     from svdam.corpus.demo_corpus import CorpusSettings
@@ -72,6 +73,16 @@ class PrepareSettings(Settings):
     dtype: str = setting(
         "float32", "Number type of the stored log-mel spectrograms.", choices=tuple(DTYPES)
     )
+    positive_label: tuple[str, ...] = setting(
+        (SING.name,),
+        "jamendo, folder, stems: labels of what is to be detected; all others are negative. With "
+        "stems, the default is that of --positive_stem.",
+    )
+    labels: tuple[str, ...] = setting(
+        (),
+        "jamendo, folder: labels that are to be detected each by itself and may occur at the same "
+        "time, instead of --positive_label.",
+    )
     shard_megabytes: float = setting(
         256.0, "Maximum size of a shard in MB, which a single song may exceed.", above=0
     )
@@ -97,7 +108,11 @@ class PrepareSettings(Settings):
         (0.8, 0.1, 0.1), "folder, stems: shares of train, valid and test.", minimum=0
     )
     split_seed: int = setting(0, "folder, stems: seed of the assignment by ratios.")
-    positive_stem: str = setting("voice", "stems: name of the stem with the singing voice.")
+    positive_stem: str = setting(
+        "voice",
+        "stems: name of the stem that is to be detected, and its label; voice and vocals have the "
+        "label sing.",
+    )
     backing_stem: tuple[str, ...] = setting(
         ("backing",), "stems: names of the stems whose sum is the backing."
     )
@@ -147,6 +162,7 @@ class PrepareSettings(Settings):
             if foreign and getattr(self, field.name) != field.default:
                 expected = " or ".join(kinds)
                 raise InputError(f"--{field.name}: is for --dataset={expected}, not {self.dataset}")
+        require_targets(self.positive_label, self.labels)
         if self.dataset in ("folder", "stems"):
             check_ratios(self.split_ratios)
         for name in ("level_db", "loudness_db"):
@@ -186,6 +202,13 @@ class PrepareSettings(Settings):
             self.loudness_db,
             self.mix_seed,
         )
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What the labels say: one target, or each of ``labels``."""
+        if self.dataset == "stems" and self.positive_label == (SING.name,):
+            return (stem_target(self.positive_stem.lower()),)
+        return targets_of(self.positive_label, self.labels)
 
     @property
     def engine(self) -> Engine:
@@ -233,6 +256,11 @@ def prepare_records(settings: PrepareSettings, corpus: Path | None = None) -> di
         _locked_storage(settings),
     ):
         listing = list_songs(settings) if corpus is None else list_jamendo(str(corpus))
+        listing = listing.with_targets(settings.targets)
+        flag = "labels" if settings.labels else "positive_label"
+        # Stems say where they are heard: label files are an exception, and there are two words.
+        labels = () if settings.dataset == "stems" else settings.labels or settings.positive_label
+        require_labels_occur(listing.songs, labels, flag)
         try:
             manifest = _prepare_songs(listing, run.folder, settings, front_end)
         finally:  # Last, next to the numbers of songs, not above the progress of hours.
@@ -304,7 +332,7 @@ def _make_records(
     """Finds or makes the record of each song."""
     shards.set_aside_shards(root)
     checksums = AudioChecksums(run_folder / _AUDIO_CHECKSUMS)
-    records = _finished_records(listing, root, settings.dtype, front_end, checksums)
+    records = finished_records(listing.songs, root, settings.dtype, front_end, checksums)
     songs = {song.id: song for song in listing.songs if song.id not in records}
     # Mixes with the same backing follow each other: it is decoded once.
     in_order = sorted(songs.values(), key=lambda song: song.others)
@@ -321,40 +349,6 @@ def _make_records(
     checksums.save(listing.songs, records)
     skipped = [dataclasses.replace(song, reason=plain_text(song.reason)) for song in skipped]
     return records, sorted(skipped, key=lambda song: (song.split, song.id))
-
-
-def _finished_records(
-    listing: SourceListing, root: str, dtype: str, front_end: FrontEnd, checksums: AudioChecksums
-) -> dict[str, FinishedRecord]:
-    """Records of earlier runs that still belong to their songs and are intact."""
-    found, damaged = shards.find_records(root)
-    for message in damaged:
-        print(f"warning: {message}; its songs are prepared again", file=sys.stderr)
-
-    def intact_record(song: SourceSong) -> FinishedRecord | None:
-        """The song's record, if it has one of these settings and this audio."""
-        try:
-            labels = storage.read_bytes(song.labels) if song.labels else None
-            audio = " ".join(checksums.of(file) for file in (song.audio, *song.others))
-        except InputError:
-            return None  # The worker will say what is wrong.
-        fingerprint = song_fingerprint(audio, labels, song.mix, dtype, front_end)
-        for record in found[song.id]:
-            same = record.text("fingerprint") == fingerprint
-            if same and record.text("source") == song.source and shards.is_intact(record):
-                return record
-        return None
-
-    known = [song for song in listing.songs if song.id in found]
-    if not known:
-        return {}
-    checked = progress(
-        storage.in_threads(intact_record, known),
-        total=len(known),
-        description="checking records",
-        unit="song",
-    )
-    return {song.id: record for song, record in zip(known, checked, strict=True) if record}
 
 
 def _put_in_place(

@@ -1,10 +1,13 @@
 """What `prepare_data` checks of a data set's songs as a whole."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from svdam.core import storage
 from svdam.core.validation import InputError, quoted_list
 from svdam.data.shards import FinishedRecord
+from svdam.datasets.label_files import JAMS_SUFFIX, read_events, require_jams
+from svdam.datasets.labels import Target, is_positive
 from svdam.datasets.sources import SPLITS, SkippedSong, SourceListing, SourceSong
 
 
@@ -50,6 +53,49 @@ def check_songs(
         if split not in splits and all_splits:
             print(f"warning: no song in the split {split!r}", file=sys.stderr)
     _warn_of_equal_recordings([song for song in listing.songs if song.id in records], records)
+
+
+def require_labels_occur(songs: Iterable[SourceSong], labels: Sequence[str], flag: str) -> None:
+    """Refuses labels that are in no label file, which would make everything negative.
+
+    Reads label files until all labels have been seen, usually one. Files that cannot be read are
+    left for `prepare_song` to report.
+
+    Args:
+        songs: The songs of the data set.
+        labels: The labels to detect.
+        flag: Name of the flag that names them, for messages.
+
+    Raises:
+        InputError: If the files hold other labels, or the package that reads them is missing.
+    """
+    missing = {Target(label, (label,)) for label in labels}
+    others: set[str] = set()
+    paths = [song.labels for song in songs if song.labels]
+    for path in paths:
+        if path.lower().endswith(JAMS_SUFFIX):
+            require_jams(path)
+            break
+    for found in storage.in_threads(_labels_of_file, paths):
+        missing = {
+            target for target in missing if all(is_positive(one, target) is None for one in found)
+        }
+        others |= found
+        if not missing:
+            return
+    if others:
+        names = quoted_list(sorted(target.name for target in missing))
+        raise InputError(
+            f"--{flag}: no label file contains {names}; they contain "
+            f"{quoted_list(sorted(others), 10)}"
+        )
+
+
+def _labels_of_file(path: str) -> set[str]:
+    try:
+        return {event.label for event in read_events(storage.read_bytes(path), path)}
+    except InputError:
+        return set()
 
 
 def _warn_of_equal_recordings(

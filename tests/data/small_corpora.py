@@ -1,4 +1,4 @@
-"""Small corpora of tones, in Jamendo's layout, for the tests of data preparation."""
+"""Small corpora of tones, for the tests of data preparation and of what reads records."""
 
 import os
 from pathlib import Path
@@ -45,3 +45,31 @@ SPLITS = {
     "valid": ["e.wav"],
     "test": ["f.wav"],
 }
+
+
+EVENTS = {"dog": (300, 1.0, 2.5), "siren": (3000, 2.0, 3.0), "car": (1000, 0.25, 3.5)}
+"""Pitch in Hz, start and end in seconds of what is heard in each song of `write_events`."""
+
+
+def write_events(folder) -> Path:
+    """Writes songs of 4 s with three events, which overlap, and labels in three forms of files."""
+    folder = Path(folder)
+    names = ["train/a.wav", "train/b.wav", "train/c.wav", "valid/d.wav", "test/e.wav"]
+    lines = [(start, end, label) for label, (_, start, end) in EVENTS.items()]
+    forms = {
+        ".lab": "".join(f"{start} {end} {label}\n" for start, end, label in lines),
+        ".txt": "".join(f"{start}\t{end}\t{label}\n\\\t1\t2\n" for start, end, label in lines),
+        ".csv": "onset,duration,event_label\n"
+        + "".join(f"{start},{end - start},{label}\n" for start, end, label in lines),
+    }
+    time_secs = np.arange(4 * RATE) / RATE
+    for seed, name in enumerate(names):
+        sound = 0.01 * np.random.RandomState(seed).normal(size=len(time_secs))
+        for pitch_hz, start, end in EVENTS.values():
+            on = (time_secs >= start) & (time_secs < end)
+            sound += 0.2 * on * np.sin(2 * np.pi * pitch_hz * time_secs)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, sound, RATE)
+        suffix = [*forms][seed % len(forms)]
+        (folder / name).with_suffix(suffix).write_text(forms[suffix])
+    return folder
