@@ -2,8 +2,10 @@
 
 import pathlib
 import re
+import shutil
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "svdam/__init__.py").read_text("utf-8"))[1]
@@ -29,6 +31,19 @@ DOCS_PACKAGES = [
 # What tools/benchmarks compares with, besides librosa, which is needed anyway.
 BENCH_PACKAGES = ["torch>=2.4", "tf-keras-vis>=0.8.7"]
 
+
+class BuildWithFlagsAndCheckpoints(build_py):
+    """Puts flagfiles and trained models into the package, where svdam.core.files finds them."""
+
+    def run(self):
+        """Builds; an editable installation reads the checkout itself."""
+        super().run()
+        if not self.editable_mode:
+            for name in ("flags", "checkpoints"):
+                target = pathlib.Path(self.build_lib, "svdam", name)
+                shutil.copytree(ROOT / name, target, dirs_exist_ok=True)
+
+
 setup(
     name="svdam",
     version=VERSION,
@@ -39,6 +54,8 @@ setup(
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["svdam", "svdam.*"]),
     package_data={"svdam": ["__init__.pyi", "py.typed"], "svdam.report": ["templates/*"]},
+    cmdclass={"build_py": BuildWithFlagsAndCheckpoints},
+    entry_points={"console_scripts": ["svdam = svdam.__main__:main"]},
     install_requires=[
         # tensorflow-io's native code loads on TensorFlow 2.16 and 2.17 only.
         "tensorflow>=2.16.2,<2.18",

@@ -2,8 +2,9 @@
 
     python -m svdam.demo
 
-Runs the other commands as a user would, one after the other, each as its own process with its
-flagfile in flags/demo/. Started again it goes on where it was stopped.
+Runs the other commands as a user would, one after the other, each in its own process with its
+flagfile in flags/demo/, and writes to runs/demo in the current folder. When it is started again, it
+resumes where it was stopped.
 """
 
 import dataclasses
@@ -17,7 +18,6 @@ from svdam.core.commands import run_command
 from svdam.core.settings import Settings, define_flags, setting, settings_from_flags
 from svdam.core.validation import InputError
 
-_FLAGFILES = Path("flags/demo")
 _BEST = "runs/demo/selection/best.cfg"
 
 
@@ -49,7 +49,7 @@ def stages() -> list[Stage]:
     """All stages, in the order in which the data flows."""
 
     def own(command: str, name: str) -> Stage:
-        return Stage(command, str(_FLAGFILES / f"{name}.cfg"), f"runs/demo/{name}")
+        return Stage(command, f"flags/demo/{name}.cfg", f"runs/demo/{name}")
 
     return [
         own("prepare_data", "data"),
@@ -73,8 +73,6 @@ def stages() -> list[Stage]:
 def main() -> None:
     """Runs all stages and says where the results are."""
     settings = settings_from_flags(DemoSettings)
-    if not _FLAGFILES.is_dir():
-        raise InputError(f"{_FLAGFILES}: no such folder; run the demo in a checkout of the project")
     all_stages = stages()
     started = time.monotonic()
     for number, stage in enumerate(all_stages, 1):
@@ -90,7 +88,7 @@ def main() -> None:
         f"  TensorBoard: runs/demo\n"
         f"Look at the curves, images and sounds of all stages with:\n"
         f"  {Path(sys.executable).parent / 'tensorboard'} --logdir runs/demo --host localhost\n"
-        "and tick the runs to show: of more than 40 TensorBoard shows none at first."
+        "With more than 40 runs, TensorBoard starts with all of them deselected."
     )
 
 

@@ -83,6 +83,43 @@ def test_refusals_are_one_line(run, command, flags, message, tmp_path):
     assert message in refusal(run(command, *output, *flags))
 
 
+def svdam(*words, **options):
+    command = [sys.executable, "-m", "svdam", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def test_svdam_lists_the_commands():
+    result = svdam("--help")
+    assert result.returncode == 0
+    for name in COMMANDS:
+        (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"{name} ")]
+        assert line.endswith((".", ")."))
+    assert svdam().stdout == result.stdout
+
+
+def test_svdam_command_is_the_command(run, tmp_path):
+    """The same help, the same errors, and the same result, in processes that it starts, too."""
+    for words in (["make_report", "--help"], ["train_gan", "--batch_size=0"]):
+        first, second = svdam(*words), run(*words)
+        assert first.stdout == second.stdout
+        assert (first.stderr, first.returncode) == (second.stderr, second.returncode)
+    flags = ["--num_songs=3", "--song_secs=3", "--num_workers=2"]
+    result = svdam("prepare_data", *flags, f"--output={tmp_path / 'data'}")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "data/complete.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("maximise_activation", "did you mean maximize_activation?"),
+        ("42", "svdam --help lists the commands"),
+    ],
+)
+def test_unknown_commands_of_svdam(word, hint):
+    assert refusal(svdam(word)) == f"error: svdam has no command {word!r}; {hint}"
+
+
 @pytest.mark.parametrize("flag", ["--no_such_flag=1", "--batch_size=many"])
 def test_flag_errors_keep_the_message_of_absl(run, flag):
     result = run("train_gan", flag)

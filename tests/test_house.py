@@ -27,7 +27,7 @@ LAW = {
     for number, floor in enumerate(FLOORS)
     for library in floor
 }
-COMMANDS = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+COMMANDS = {path.stem for path in PACKAGE.glob("[a-z]*.py")}
 LIBRARY_FILES = sorted(path for path in PACKAGE.glob("*/**/*.py"))
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts): path

@@ -3,8 +3,8 @@
     python tools/check_package.py
 
 The wheel is installed into an empty environment, build/clean, with the versions of constraints.txt
-(downloads that pip has not cached take minutes), and every command is asked for its --help there,
-far from the checkout.
+(downloads that pip has not cached take minutes). There, far from the checkout, every command is
+asked for its --help, and some stages of the demo are run in small.
 """
 
 import pathlib
@@ -17,6 +17,12 @@ import venv
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 CLEAN = ROOT / "build/clean"
+SMALL_DEMO = (
+    "prepare_data --flagfile=flags/demo/data.cfg --num_songs=3 --song_secs=4",
+    "maximize_activation --flagfile=flags/demo/grid.cfg --num_steps=1 --seeds=0"
+    " --classifier=checkpoints/demo_svdnet.keras",
+)
+"""Commands of ``svdam`` that need flagfiles and models of the package, but no earlier run."""
 IN_SOURCES = ("README.md", "LICENSE", "flags/grid.cfg", "checkpoints/demo_generator.keras")
 
 
@@ -39,6 +45,8 @@ def main() -> None:
     commands = sorted(path.stem for path in (ROOT / "svdam").glob("[a-z]*.py"))
     for command in commands:
         _try_help(python, command)
+    for line in SMALL_DEMO:
+        subprocess.run([str(CLEAN / "bin/svdam"), *line.split()], cwd=CLEAN, check=True)
     print(f"{wheel.name} and {sources.name}: {len(commands)} commands answer to --help")
 
 

@@ -125,6 +125,20 @@ def expand_home(path: str, where: str) -> str:
     return os.path.join(found, rest) if slash else found
 
 
+def shipped(path: str) -> str:
+    """A flagfile or model that comes with svdam, where the current folder has none of that name.
+
+    Paths below ``flags/`` and ``checkpoints/`` can so be written in the same way everywhere: an
+    installed package holds both folders, and in a checkout they lie next to the package.
+    """
+    if path.split("/")[0] in ("flags", "checkpoints") and not os.path.exists(path):
+        package = Path(__file__).parents[1]
+        for root in (package, package.parent):
+            if (root / path).exists():
+                return str(root / path)
+    return path
+
+
 def decoded_text(content: bytes) -> str:
     """Text in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
 

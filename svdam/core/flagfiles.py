@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import Sequence
 
-from svdam.core.files import decoded_text, expand_home
+from svdam.core.files import decoded_text, expand_home, shipped
 from svdam.core.validation import InputError
 
 _FLAG = re.compile(r"(--?[A-Za-z]\w*)(?:=(.*))?")
@@ -51,7 +51,7 @@ def _expanded(arguments: list[str], opened: tuple[str, ...]) -> list[str]:
             path = arguments.pop(0)
         if not path:
             raise InputError("--flagfile: is not given, expected a file with one flag per line")
-        path = expand_home(path, "--flagfile")
+        path = shipped(expand_home(path, "--flagfile"))
         if path in opened:
             raise InputError(f"--flagfile: {path} includes itself")
         found += _expanded(_flags(path), (*opened, path))

@@ -16,7 +16,7 @@ import types
 import typing
 from typing import Any
 
-from svdam.core.files import expand_home
+from svdam.core.files import expand_home, shipped
 from svdam.core.flagfiles import quoted
 from svdam.core.validation import InputError, quoted_list
 
@@ -172,7 +172,10 @@ def _checked(field: dataclasses.Field, kind: Any, value: Any) -> Any:
     ):
         if limits.get(bound) is not None and outside(converted, limits[bound]):
             raise InputError(f"--{field.name}: found {value!r}, expected {words} {limits[bound]}")
-    return expand_home(converted, f"--{field.name}") if limits["path"] else converted
+    if limits["path"]:
+        path = expand_home(converted, f"--{field.name}")
+        return path if field.name == "output" else shipped(path)
+    return converted
 
 
 def _converted(kind: type, value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svdam.core.files import require_inside
+from svdam.core.files import require_inside, shipped
 from svdam.core.runs import default_command_line, open_run
 from svdam.core.validation import InputError, one_line
 from svdam.models.inspection import conversion, inspect_keras_file, variables_bounded
@@ -125,7 +125,7 @@ def model_path(path: str | os.PathLike, flag: str | None = None) -> Path:
     Raises:
         InputError: If there is none, with the command that makes it.
     """
-    path = Path(path)
+    path = Path(shipped(os.fspath(path)))
     if flag is None:
         if not path.exists():
             raise InputError(f"{path} does not exist; expected a .keras file or a training run")

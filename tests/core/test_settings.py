@@ -1,10 +1,12 @@
 """Settings check themselves, and become flags and flagfiles without loss."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from absl import flags
 
+import svdam
 from svdam.core.settings import Settings, define_flags, setting, settings_from_flags
 from svdam.core.validation import InputError
 from svdam.explain.starts import parse_seeds
@@ -138,3 +140,21 @@ def test_a_home_that_is_not_there_is_refused(monkeypatch, path, home):
         monkeypatch.setenv("HOME", home)
     with pytest.raises(InputError, match=f"--audio: found '{path}', but there is no home folder"):
         Paths(audio=path)
+
+
+def test_what_comes_with_svdam_is_found_in_any_folder(monkeypatch, tmp_path):
+    """Unless the folder has a file of that name; and nothing is written there."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Paths(Settings):
+        model: str = setting("checkpoints/demo_svdnet.keras", "A model.", path=True)
+        output: str = setting("checkpoints/demo_svdnet.keras", "A file.", path=True)
+
+    monkeypatch.chdir(tmp_path)
+    root = Path(svdam.__file__).parents[1]
+    assert Paths().model == str(root / "checkpoints/demo_svdnet.keras")
+    assert Paths().output == "checkpoints/demo_svdnet.keras"
+    assert Paths(model="checkpoints/other.keras").model == "checkpoints/other.keras"
+    Path("checkpoints").mkdir()
+    Path("checkpoints/demo_svdnet.keras").touch()
+    assert Paths().model == "checkpoints/demo_svdnet.keras"
