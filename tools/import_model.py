@@ -21,7 +21,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import keras
 
-from svdam.audio.front_ends import get_front_end
 from svdam.core.commands import run_command
 from svdam.core.settings import define_flags, output_setting, setting, settings_from_flags
 from svdam.core.validation import InputError
@@ -30,6 +29,7 @@ from svdam.models.probabilities import kind_of_output, num_classes
 from svdam.models.saving import save_model
 from svdam.models.shapes import plain_model
 from svdam.results.model_cards import ModelCard, model_card_path, write_model_card
+from svdam.stages.front_ends import named_front_end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class ToolSettings(ImportSettings):
         None,
         "Front end of the excerpts that the model takes: ismir2015, musicnn, yamnet, vggish, "
         "librosa or a JSON file. If it is given, a model card is written.",
+        path=True,
     )
     output_is: str = output_setting()
     output_names: tuple[str, ...] = setting((), "Names of the outputs, in order, for the card.")
@@ -83,7 +84,7 @@ def model_card(model: keras.Model, settings: ToolSettings) -> ModelCard:
         InputError: If the model takes excerpts of another front end, its outputs are not known to
             be logits or probabilities, or they are not as many as the names.
     """
-    front_end = get_front_end(str(settings.front_end))
+    front_end = named_front_end(str(settings.front_end))
     model = plain_model(model, f"--input: {settings.input}")
     sizes = [size for size in model.input_shape[1:] if size != 1]
     if len(sizes) != 2 or sizes[1] not in (front_end.num_mels, None):

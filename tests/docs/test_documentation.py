@@ -88,6 +88,7 @@ def test_flags_exist(page):
     for path in (ROOT / "tools").rglob("*.py"):  # Scripts say their flags in their docstrings.
         known |= set(re.findall(r"--([a-z][\w-]*)", path.read_text("utf-8")))
     commands = [*(ROOT / "svdam").glob("[a-z]*.py"), *(ROOT / "tools").glob("convert_*.py")]
+    commands.append(ROOT / "tools/import_model.py")
     for path in commands:
         known |= {field.name for field in dataclasses.fields(settings_class(path))}
     found = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", page.read_text("utf-8")))
