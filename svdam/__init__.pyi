@@ -14,7 +14,10 @@ from .models.critic import build_critic as build_critic
 from .models.generator import build_generator as build_generator
 from .models.loading import load_model as load_model
 from .results.examples import read_results as read_results
+from .results.explanations import read_explanations as read_explanations
 from .results.rankings import read_ranking as read_ranking
 from .results.responses import read_responses as read_responses
+from .stages.explain_classifier import ExplainSettings as ExplainSettings
+from .stages.explain_classifier import explain_classifier as explain_classifier
 
 __version__: str

@@ -14,14 +14,14 @@ import soundfile
 
 import svdam
 from svdam.core.validation import InputError
-from svdam.explain.search_states import Snapshot
+from svdam.results.display import Shown
 from svdam.results.examples import AMResults, read_results
-from svdam.results.responses import TopExcerpts, read_responses
+from svdam.results.responses import read_responses
+from svdam.stages.prepare_data import PrepareSettings, prepare_data
 from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 from tests.explain.fake_runs import write_real, write_search
 
-METHODS = [getattr(kind, name) for kind in (Snapshot, AMResults, TopExcerpts)
-           for name in ("plot", "audio")]  # fmt: skip
+METHODS = [Shown.plot, Shown.audio, AMResults.plot, AMResults.audio]
 HEAVY = {"tensorflow", "keras", "librosa", "matplotlib", "apache_beam"}
 
 
@@ -40,20 +40,14 @@ def place(tmp_path_factory, request):
             num_resamples=100,
         )
     )
+    prepare_data(PrepareSettings(output=str(folder / "runs/data"), num_songs=3, song_secs=4.0))
     return folder
 
 
-@pytest.mark.parametrize(
-    "documented",
-    [*(getattr(svdam, name) for name in svdam.__all__), *METHODS],
-    ids=lambda one: f"{one.__module__}.{one.__qualname__}",
-)
-def test_examples_run(documented, place, monkeypatch):
-    monkeypatch.chdir(place)
+def run_examples(documented):
+    """Runs the examples of a docstring, which find these names of its module, and some results."""
     names = vars(inspect.getmodule(documented)) | {
-        "found": Snapshot(
-            np.zeros((2, 128)), np.full((2, 115, 80, 1), -5.0), np.zeros(2), np.zeros(2)
-        ),
+        "found": read_responses("runs/responses").highest,
         "results": read_results("runs/grid"),
         "real": read_responses("runs/responses"),
     }
@@ -64,6 +58,17 @@ def test_examples_run(documented, place, monkeypatch):
     report = io.StringIO()
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     assert not runner.run(parsed, out=report.write).failed, report.getvalue()
+
+
+FUNCTIONS = [one for one in map(svdam.__getattr__, svdam.__all__) if inspect.isfunction(one)]
+
+
+@pytest.mark.parametrize("documented", [*FUNCTIONS, *METHODS], ids=lambda one: one.__qualname__)
+def test_examples_run(documented, place, monkeypatch):
+    monkeypatch.chdir(place)
+    if documented is svdam.read_explanations and not os.path.exists("runs/explain"):
+        run_examples(svdam.explain_classifier)
+    run_examples(documented)
 
 
 def test_everything_is_offered_and_nothing_is_loaded_early():

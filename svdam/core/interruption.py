@@ -1,29 +1,9 @@
-"""Stopping a long run politely: the work at hand is finished and saved first.
+"""Stopping a long run politely: the work at hand is finished and saved first."""
 
-And what becomes of its worker processes when it is stopped otherwise.
-"""
-
-import multiprocessing
-import os
 import signal
 import threading
 from types import FrameType
 from typing import Any
-
-
-def end_with_parent() -> None:
-    """Lets this worker process end as soon as the one that started it is gone, however.
-
-    The workers of a process pool that was killed would else wait for work for ever.
-    """
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, name="end with parent", daemon=True).start()
 
 
 class Interruption:

@@ -1,9 +1,11 @@
-"""How many processors this process may use."""
+"""How many processors this process may use, and the surroundings of those that share them."""
 
 import contextlib
 import math
 import os
 from pathlib import Path
+
+import svdam
 
 
 def available_processors(cgroup: str | os.PathLike = "/sys/fs/cgroup") -> int:
@@ -21,3 +23,17 @@ def available_processors(cgroup: str | os.PathLike = "/sys/fs/cgroup") -> int:
         quota, period = Path(cgroup, "cpu.max").read_text("ascii").split()
         count = min(count, max(1, math.ceil(int(quota) / int(period))))
     return count
+
+
+def worker_environment() -> dict[str, str]:
+    """Environment variables of a worker process: it finds svdam, and computes in one thread."""
+    root = str(Path(svdam.__file__).resolve().parents[1])
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+        # One thread each: there are as many workers as processors.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }

@@ -17,7 +17,8 @@ import svdam.audio
 from svdam.core.processors import available_processors
 from svdam.core.storage import cache_folder
 from svdam.core.validation import InputError
-from svdam.corpus.demo_corpus import CORPUS_VERSION, CorpusSettings, render_demo_corpus
+from svdam.corpus.demo_corpus import CORPUS_VERSION, CorpusSettings
+from svdam.corpus.rendering import render_demo_corpus
 
 
 def rendered_corpus(settings: CorpusSettings) -> Path:

@@ -14,21 +14,13 @@ Sound is made at 22050 or 24000 Hz and doubled to 44100 and 48000: no front end 
 8 kHz.
 """
 
-import concurrent.futures
 import dataclasses
 import itertools
-import multiprocessing
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy.signal import lfilter, resample_poly
 
-from svdam.audio.ogg import with_serial_number
-from svdam.core.files import atomic_path, atomic_write, read_json, write_json
-from svdam.core.interruption import end_with_parent
-from svdam.core.progress import progress
 from svdam.core.settings import Settings, setting
 from svdam.core.validation import InputError
 from svdam.corpus import arrangement, composition, effects, phonetics
@@ -39,12 +31,6 @@ CORPUS_VERSION = 2
 
 FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 SAMPLE_RATES = (22050, 44100, 48000)
-_ENCODINGS = {
-    ".wav": ("WAV", "PCM_16"),
-    ".flac": ("FLAC", "PCM_16"),
-    ".ogg": ("OGG", "VORBIS"),
-    ".mp3": ("MP3", "MPEG_LAYER_III"),
-}
 _TITLES = (
     "Harbour Lights", "Été à São Paulo.v2", "paper_boats", "Grüße aus Köln", "No. 7 (live)",
     "slow-river", "Žluťoučký kůň", "Two   Rooms", "夜の電車", "Count Me In", "Ночной дождь",
@@ -272,116 +258,3 @@ def split_files(files: Sequence[SongFile]) -> dict[str, list[str]]:
         split = "valid" if place in (1, 9) else "test" if place in (2, 7, 12) else "train"
         splits[split].append(file.name)
     return splits
-
-
-def render_demo_corpus(
-    folder: str | os.PathLike, settings: CorpusSettings | None = None, num_workers: int = 2
-) -> None:
-    """Renders the corpus into a folder; songs that are there already, whole, stay as they are.
-
-    Args:
-        folder: Where to; made if missing.
-        settings: Size and seed of the corpus.
-        num_workers: Processes that render; the samples do not depend on it.
-
-    Raises:
-        InputError: If the folder holds a corpus of other settings, or cannot be written.
-    """
-    settings = settings or CorpusSettings()
-    if num_workers < 1:
-        raise InputError(f"num_workers: found {num_workers}, expected at least 1")
-    folder = Path(folder)
-    _claim(folder, settings)
-    files = plan_files(settings)
-    missing = [file for file in files if not _is_complete(folder, file)]
-    bar = progress(
-        total=len(files), initial=len(files) - len(missing), description="rendering", unit="song"
-    )
-    with bar:
-        if num_workers == 1 or len(missing) < 2:
-            for file in missing:
-                _render_file(folder, settings, file)
-                bar.update()
-        else:
-            _render_in_parallel(folder, settings, missing, num_workers, bar)
-    for split, names in split_files(files).items():
-        with atomic_write(folder / "filelists" / split) as stream:
-            stream.writelines(f"{name}\n" for name in names)
-
-
-def _render_in_parallel(
-    folder: Path, settings: CorpusSettings, files: Sequence[SongFile], num_workers: int, bar
-) -> None:
-    # A forked child would inherit TensorFlow's threads in whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(num_workers, context, end_with_parent) as pool:
-        futures = [pool.submit(_render_file, folder, settings, file) for file in files]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _claim(folder: Path, settings: CorpusSettings) -> None:
-    """Marks a folder as this corpus's, or refuses one that is another's."""
-    wanted = {"version": CORPUS_VERSION, **settings.to_dict()}
-    path = folder / "corpus.json"
-    if path.exists():
-        found = read_json(path)
-        if found != wanted:
-            raise InputError(
-                f"{path}: found a corpus of {found}, expected {wanted}; "
-                "choose another folder or delete this one"
-            )
-        return
-    try:
-        write_json(path, wanted)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
-
-
-def _label_path(folder: Path, file: SongFile) -> Path:
-    return folder / "labels" / f"{Path(file.name).stem}.lab"
-
-
-def _is_complete(folder: Path, file: SongFile) -> bool:
-    """Whether a song is there; both files appear whole, the label file last."""
-    return (folder / "audio" / file.name).exists() and _label_path(folder, file).exists()
-
-
-def write_audio(path: str | os.PathLike, song: Song) -> None:
-    """Writes a song's sound in the format that the name's suffix says.
-
-    MP3 and Vorbis delay sound, but libsndfile notes the delay in the file and takes it back when it
-    reads: decoded songs are as long as before and aligned to the sample (measured at all rates of
-    `SAMPLE_RATES`), so labels need no shift.
-    """
-    import soundfile
-
-    path = Path(path)
-    container, subtype = _ENCODINGS[path.suffix]
-    with atomic_path(path) as temporary:
-        soundfile.write(
-            temporary, song.samples, song.sample_rate, format=container, subtype=subtype
-        )
-        if container == "OGG":  # The same song is the same file.
-            temporary.write_bytes(with_serial_number(temporary.read_bytes()))
-
-
-def _render_file(folder: Path, settings: CorpusSettings, file: SongFile) -> None:
-    """Renders one song and writes its sound, then its labels."""
-    song = render_song(
-        (settings.seed, file.index),
-        settings.song_secs,
-        file.sings,
-        file.sample_rate,
-        file.num_channels,
-        file.style,
-        file.voice_kind,
-    )
-    write_audio(folder / "audio" / file.name, song)
-    with atomic_write(_label_path(folder, file)) as stream:
-        stream.writelines(f"{line}\n" for line in song.label_lines())

@@ -23,12 +23,11 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-import svdam
 from svdam.core import storage
 from svdam.core.front_end import FrontEnd
+from svdam.core.processors import worker_environment
 from svdam.core.validation import InputError, InputWarning, one_line
 from svdam.data.shards import piece_path
 from svdam.data.songs import prepare_song, write_piece
@@ -101,16 +100,6 @@ class SongWorker:
             process.kill()
 
     def _start(self) -> None:
-        root = str(Path(svdam.__file__).resolve().parents[1])
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-            # One thread each: there are as many workers as processors.
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-        }
         self._connection, theirs = Pipe()
         with theirs:
             descriptor = theirs.fileno()
@@ -123,7 +112,7 @@ class SongWorker:
                 stdin=subprocess.DEVNULL,
                 stdout=self._messages,
                 stderr=self._messages,
-                env=environment,
+                env=worker_environment(),
                 pass_fds=[descriptor],
             )
         try:

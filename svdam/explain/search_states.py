@@ -1,16 +1,12 @@
 """What a search consists of: its state between two steps, and what it has found."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from svdam.core.config import FRONT_END, FrontEnd
-from svdam.results.display import Sound, excerpt_figure, excerpt_sound
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from svdam.results.display import Shown
 
 HISTORIES = (
     "response_history",
@@ -25,7 +21,7 @@ OnSteps = Callable[[int, dict[str, np.ndarray]], None]
 
 
 @dataclasses.dataclass
-class Snapshot:
+class Snapshot(Shown):
     """Where a batch of latents stands after some steps.
 
     Attributes:
@@ -39,47 +35,6 @@ class Snapshot:
     examples: np.ndarray
     responses: np.ndarray
     log_priors: np.ndarray
-
-    def plot(
-        self, which: Sequence[int] | None = None, *, front_end: FrontEnd = FRONT_END
-    ) -> "Figure":
-        """Draws spectrograms of examples, each with its response.
-
-        Args:
-            which: Positions of the examples in the batch; None for the first four.
-            front_end: Their front end.
-
-        Returns:
-            The figure, which a notebook shows.
-
-        Raises:
-            InputError: If there are no such examples, or they are of another front end.
-
-        Example:
-            >>> figure = found.plot([0, 1])
-            >>> figure.savefig("examples.png")
-        """
-        return excerpt_figure([("", self.examples, self.responses)], which, front_end)
-
-    def audio(self, index: int = 0, *, front_end: FrontEnd = FRONT_END) -> Sound:
-        """Resynthesises an example; see `svdam.audio.inversion`.
-
-        Args:
-            index: Position of the example in the batch.
-            front_end: Its front end.
-
-        Returns:
-            The sound, for which a notebook shows a player.
-
-        Raises:
-            InputError: If there is no such example, or it is of another front end.
-
-        Example:
-            >>> sound = found.audio(0)
-            >>> len(sound.samples) / sound.sample_rate  # Seconds.
-            1.675...
-        """
-        return excerpt_sound(self.examples, index, front_end)
 
 
 @dataclasses.dataclass

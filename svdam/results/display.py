@@ -41,6 +41,62 @@ class Sound:
         return f'<audio controls src="data:audio/wav;base64,{data}"></audio>'
 
 
+class Shown:
+    """Results that draw and play themselves: N excerpts, each with its response.
+
+    Attributes:
+        examples: (N, frames, bands, 1), or without the last axis, log-mel.
+        responses: (N,).
+    """
+
+    examples: np.ndarray
+    responses: np.ndarray
+
+    def plot(
+        self, which: Sequence[int] | None = None, *, front_end: FrontEnd = FRONT_END
+    ) -> "Figure":
+        """Draws spectrograms, each with its response.
+
+        Args:
+            which: Positions of the excerpts; None for the first four.
+            front_end: Their front end.
+
+        Returns:
+            The figure, which a notebook shows.
+
+        Raises:
+            InputError: If there are no such excerpts, or they are of another front end.
+
+        Example:
+            >>> figure = found.plot([0, 1])
+            >>> figure.savefig("examples.png")
+        """
+        return excerpt_figure([("", self._shown(), self.responses)], which, front_end)
+
+    def audio(self, index: int = 0, *, front_end: FrontEnd = FRONT_END) -> Sound:
+        """Resynthesises an excerpt; see `svdam.audio.inversion`.
+
+        Args:
+            index: Position of the excerpt.
+            front_end: Its front end.
+
+        Returns:
+            The sound, for which a notebook shows a player.
+
+        Raises:
+            InputError: If there is no such excerpt, or it is of another front end.
+
+        Example:
+            >>> sound = found.audio(0)
+            >>> len(sound.samples) / sound.sample_rate  # Seconds.
+            1.675...
+        """
+        return excerpt_sound(self._shown(), index, front_end)
+
+    def _shown(self) -> np.ndarray:
+        return self.examples
+
+
 def excerpt_figure(
     rows: Sequence[Row], which: Sequence[int] | None, front_end: FrontEnd = FRONT_END
 ) -> "Figure":

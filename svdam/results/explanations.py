@@ -22,6 +22,7 @@ from svdam.core.validation import InputError, is_number
 from svdam.evaluation.ranking import Configuration
 from svdam.evaluation.units import UnitStatistics
 from svdam.results.array_files import read_arrays, require_shapes, write_arrays, write_table
+from svdam.results.display import Shown
 
 UNITS_NAME = "units.h5"
 TABLE_NAME = "explanations.csv"
@@ -115,7 +116,7 @@ class ExplainedUnits:
 
 
 @dataclasses.dataclass
-class Explanation:
+class Explanation(Shown):
     """What the path search found for a unit in one direction.
 
     Attributes:
@@ -197,7 +198,16 @@ def read_units(folder: str | os.PathLike, flag: str = "explanations") -> Explain
 def read_explanations(
     folder: str | os.PathLike, flag: str = "explanations"
 ) -> Iterator[Explanation]:
-    """The explanations of a finished run, one at a time, unit by unit; see `read_units`."""
+    """The explanations of a finished run, one at a time, unit by unit; see `read_units`.
+
+    Example:
+        >>> for found in read_explanations("runs/explain"):
+        ...     print(found.unit, found.direction)
+        fc2:3 max
+        fc2:3 min
+        fc2:17 max
+        fc2:17 min
+    """
     run = open_run(folder, "explain_classifier", flag)
     for path in sorted((run.folder / _FOLDER).glob("*.h5")):
         require_inside(path, run.folder)

@@ -7,13 +7,13 @@ real.table()                  a dict for each of the extremes
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.config import FRONT_END
 from svdam.core.files import require_inside
 from svdam.core.runs import Run, open_run
 from svdam.core.validation import InputError
@@ -25,11 +25,8 @@ from svdam.results.array_files import (
     write_arrays,
     write_table,
 )
-from svdam.results.display import Sound, excerpt_figure, excerpt_sound
+from svdam.results.display import Shown
 from svdam.results.examples import AMResults
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RESPONSES_NAME = "responses.h5"
 EXTREMES_NAME = "extremes.csv"
@@ -42,7 +39,7 @@ for _name, _count in (("highest", "K"), ("lowest", "L")):
 
 
 @dataclasses.dataclass
-class TopExcerpts:
+class TopExcerpts(Shown):
     """The K real excerpts with the highest (or lowest) responses, the most extreme first.
 
     Attributes:
@@ -60,46 +57,8 @@ class TopExcerpts:
     excerpts: np.ndarray
     probabilities: np.ndarray | None = None
 
-    def plot(
-        self, which: Sequence[int] | None = None, *, front_end: FrontEnd = FRONT_END
-    ) -> "Figure":
-        """Draws spectrograms of real excerpts, each with its response.
-
-        Args:
-            which: Their ranks, from 0; None for the first four.
-            front_end: Their front end.
-
-        Returns:
-            The figure, which a notebook shows.
-
-        Raises:
-            InputError: If there are no such excerpts, or they are of another front end.
-
-        Example:
-            >>> figure = real.highest.plot(range(3))
-            >>> figure.savefig("highest.png")
-        """
-        return excerpt_figure([("", self.excerpts, self.responses)], which, front_end)
-
-    def audio(self, index: int = 0, *, front_end: FrontEnd = FRONT_END) -> Sound:
-        """Resynthesises a real excerpt from its log-mel spectrogram, as it is for examples.
-
-        Args:
-            index: Its rank, from 0.
-            front_end: Its front end.
-
-        Returns:
-            The sound, for which a notebook shows a player.
-
-        Raises:
-            InputError: If there is no such excerpt, or it is of another front end.
-
-        Example:
-            >>> sound = real.lowest.audio(2)
-            >>> sound.sample_rate
-            22050
-        """
-        return excerpt_sound(self.excerpts, index, front_end)
+    def _shown(self) -> np.ndarray:
+        return self.excerpts
 
 
 @dataclasses.dataclass

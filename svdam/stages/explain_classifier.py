@@ -122,6 +122,17 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
     Raises:
         InputError: If a file is missing or damaged, models do not fit, a response does not exist,
             or there are too few excerpts.
+
+    Example:
+        >>> import svdam
+        >>> units = explain_classifier(
+        ...     ExplainSettings(records="runs/data", response="fc2:3,fc2:17", output="runs/explain",
+        ...                     seeds="0-1", top_n=2, max_steps=2)
+        ... )
+        explained 2 of 2 units
+        ...
+        >>> for found in svdam.read_explanations("runs/explain"):
+        ...     figure = found.plot()
     """
     inputs = _checksums(settings)
     records = input_records(settings.records)

@@ -2,6 +2,9 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from scipy.linalg import solve_toeplitz
 from scipy.signal import find_peaks, resample_poly
 
 from svdam.core.validation import InputError
-from svdam.corpus import demo_corpus, glottis, phonetics, voice
-from svdam.corpus.demo_corpus import CorpusSettings, render_demo_corpus, render_song
+from svdam.corpus import demo_corpus, glottis, phonetics, rendering, voice
+from svdam.corpus.demo_corpus import CorpusSettings, render_song
+from svdam.corpus.rendering import render_demo_corpus
 
 SMALL = CorpusSettings(num_songs=12, song_secs=4.0, seed=5)
 RATE = 22050
@@ -229,7 +233,7 @@ def test_labels_stay_aligned_after_decoding(tmp_path, suffix):
     """Codecs delay sound; what libsndfile writes and reads must agree within half a frame."""
     song = render_song(2, 4.0, True, 44100, 1)
     path = tmp_path / f"song{suffix}"
-    demo_corpus.write_audio(path, song)
+    rendering.write_audio(path, song)
     decoded, rate = soundfile.read(path)
     assert len(decoded) == len(song.samples)
     spectra = [np.fft.rfft(samples, 2**19) for samples in (decoded, song.samples[:, 0])]
@@ -270,7 +274,7 @@ def test_filelists_name_the_files(corpus):
 
 def test_an_interrupted_rendering_continues(tmp_path, monkeypatch):
     settings = CorpusSettings(num_songs=4, song_secs=3.0, seed=1)
-    render, calls = demo_corpus.render_song, []
+    render, calls = rendering.render_song, []
 
     def stops_at_the_third(*args):
         calls.append(args)
@@ -278,7 +282,7 @@ def test_an_interrupted_rendering_continues(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return render(*args)
 
-    monkeypatch.setattr(demo_corpus, "render_song", stops_at_the_third)
+    monkeypatch.setattr(rendering, "render_song", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         render_demo_corpus(tmp_path, settings, num_workers=1)
     done = sorted((tmp_path / "audio").iterdir())
@@ -292,6 +296,42 @@ def test_an_interrupted_rendering_continues(tmp_path, monkeypatch):
     found = {folder: sorted((tmp_path / folder).iterdir()) for folder in ("audio", "labels")}
     assert [p.stem for p in found["audio"]] == [p.stem for p in found["labels"]]
     assert len(found["audio"]) == 4
+
+
+SCRIPT = """
+from svdam.corpus.demo_corpus import CorpusSettings
+from svdam.corpus.rendering import render_demo_corpus
+print("started")
+render_demo_corpus({folder!r}, CorpusSettings(num_songs={num_songs}, song_secs=3.0), num_workers=2)
+"""
+
+
+def test_a_script_needs_no_main_guard(tmp_path):
+    """The workers do not run it again."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(folder=str(tmp_path / "corpus"), num_songs=3))
+    result = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert result.stdout == "started\n"
+    assert len(list((tmp_path / "corpus/audio").iterdir())) == 3
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    code = SCRIPT.format(folder=str(tmp_path), num_songs=300)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("labels/*.lab")):
+        time.sleep(0.1)
+    process.kill()
+    process.communicate(timeout=60)  # Until all that write to its standard error have ended.
+    assert len(list(tmp_path.glob("labels/*.lab"))) < 300
+
+
+def test_what_stops_a_worker_stops_the_rendering(tmp_path):
+    (tmp_path / "audio").touch()
+    with pytest.raises(OSError) as caught:
+        render_demo_corpus(tmp_path, SMALL, num_workers=2)
+    assert str(tmp_path / "audio") in str(caught.value)
 
 
 def test_a_folder_of_other_settings_is_refused(corpus):
