@@ -86,7 +86,7 @@ def require_labels_occur(songs: Iterable[SourceSong], labels: Sequence[str], fla
     if others:
         names = quoted_list(sorted(target.name for target in missing))
         raise InputError(
-            f"--{flag}: no label file contains {names}; they contain "
+            f"--{flag}: no label file contains {names}; name one of those that they contain: "
             f"{quoted_list(sorted(others), 10)}"
         )
 

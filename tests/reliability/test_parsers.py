@@ -16,6 +16,7 @@ from svdam.core.runs import open_run
 from svdam.core.validation import InputError
 from svdam.data.manifest import build_manifest, manifest_checksum, require_sound
 from svdam.datasets.fma import FMA_SPLITS, Track, read_tracks
+from svdam.datasets.label_files import is_label_file
 from svdam.datasets.labels import frame_labels, parse_labels
 from svdam.datasets.sources import SPLITS, SkippedSong, SourceSong, read_list, songs_of_lists
 from svdam.explain.responses import Term, parse_response
@@ -38,12 +39,29 @@ def one_line_or(result):
         return None
 
 
+FORMS = {
+    ".lab": "{start:.3f} {end:.3f} {label}",
+    " tabs.lab": "{start:.3f}\t{end:.3f}\t{label}",
+    " commas.lab": "{start:.3f},{end:.3f},{label}",
+    ".txt": "{start:.6f}\t{end:.6f}\t{label}",
+    ".csv": "{label},{start:.3f},{end:.3f}",
+    ".tsv": "{start:.3f}\t{length:.6f}\t{label}",
+}
+HEADERS = {".csv": "label,onset,offset", ".tsv": "Start (s)\tDuration (s)\tEvent"}
+
+
 @often
-@given(st.one_of(st.binary(), tricky.map(lambda text: text.encode("utf-8", "surrogatepass"))))
-def test_labels_of_any_bytes(content):
-    segments = one_line_or(lambda: parse_labels(content, "x.lab"))
+@given(
+    st.sampled_from([*FORMS]),
+    st.booleans(),
+    st.one_of(st.binary(), tricky.map(lambda text: text.encode("utf-8", "surrogatepass"))),
+)
+def test_labels_of_any_bytes(suffix, has_header, content):
+    header = f"{HEADERS[suffix]}\n".encode() if has_header and suffix in HEADERS else b""
+    segments = one_line_or(lambda: parse_labels(header + content, f"x{suffix}"))
     if segments is not None:
         assert all(0 <= s.start_secs <= s.end_secs for s in segments)
+    assert is_label_file(f"x{suffix}", header + content) or not header or b"\0" in content
 
 
 @st.composite
@@ -56,14 +74,20 @@ def segment_lists(draw):
 
 
 @often
-@given(segment_lists(), st.randoms(), st.sampled_from(["\n", "\r\n"]), st.sampled_from(" \t,"))
-def test_labels_in_any_order_and_form_mean_the_same(segments, rng, newline, separator):
+@given(segment_lists(), st.randoms(), st.sampled_from(["\n", "\r\n"]), st.sampled_from([*FORMS]))
+def test_labels_in_any_order_and_form_mean_the_same(segments, rng, newline, suffix):
     lines = [
-        separator.join([f"{start / 1000:.3f}", f"{end / 1000:.3f}", "sing" if sings else "nosing"])
+        FORMS[suffix].format(
+            start=start / 1000,
+            end=end / 1000,
+            length=(end - start) / 1000,
+            label="sing" if sings else "nosing",
+        )
         for start, end, sings in segments
     ]
     rng.shuffle(lines)
-    found = parse_labels(newline.join(lines).encode(), "x.lab")
+    lines = [HEADERS[suffix], *lines] if suffix in HEADERS else lines
+    found = parse_labels(newline.join(lines).encode(), f"x{suffix}")
     labels = frame_labels(found, 1500)
     for frame in range(0, 1500, 7):
         time_secs = frame / FRONT_END.frames_per_second

@@ -85,10 +85,10 @@ def test_a_manifest_with_senseless_names_is_damaged(events_folder, names):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"positive_label": ("dgo",)}, "--positive_label: no label file contains 'dgo'; they "
-         "contain 'car', 'dog', 'siren'"),
-        ({}, "--positive_label: no label file contains 'sing'; they contain 'car', 'dog'"),
-        ({"labels": ("dog", "wolf")}, "--labels: no label file contains 'wolf'; they contain"),
+        ({"positive_label": ("dgo",)}, "--positive_label: no label file contains 'dgo'; name one "
+         "of those that they contain: 'car', 'dog', 'siren'"),
+        ({}, "--positive_label: no label file contains 'sing'; name one of those"),
+        ({"labels": ("dog", "wolf")}, "--labels: no label file contains 'wolf'; name one of those"),
         ({"labels": ("dog", "Dog")}, "--labels: found dog,Dog, in which a label is repeated"),
         ({"labels": ("dog",), "positive_label": ("car",)}, "--labels: contradicts --positive_l"),
         ({"positive_label": ()}, "--positive_label: is empty"),
