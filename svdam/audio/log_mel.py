@@ -10,6 +10,7 @@ single precision shows in the logarithm of quiet bands (by up to 3e-5 for ``ismi
 both in double for ``slaney`` (librosa), both in single for ``htk`` (TensorFlow).
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -48,6 +49,29 @@ def magnitude_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) 
             frames[start : start + len(part)] = transform.magnitudes(part)
             start += len(part)
     return frames
+
+
+def spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
+    """What the mel filters sum: `magnitude_spectrogram`, or its square."""
+    magnitudes = magnitude_spectrogram(samples, front_end)
+    return magnitudes if front_end.power == 1 else np.square(magnitudes, out=magnitudes)
+
+
+def with_margins(samples: np.ndarray, front_end: FrontEnd) -> tuple[np.ndarray, FrontEnd]:
+    """A recording out of which single frames can be cut, whether they are centred or not.
+
+    Args:
+        samples: (samples,) a whole recording.
+        front_end: Front-end settings.
+
+    Returns:
+        The samples with the zeros that centring adds at both ends, and the front end that analyses
+        them without adding any: frame t starts at sample t * hop_length.
+    """
+    if not front_end.centered:
+        return samples, front_end
+    padded = np.pad(samples, front_end.padding)
+    return padded, dataclasses.replace(front_end, centered=False)
 
 
 def log_mel_spectrogram(samples: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:

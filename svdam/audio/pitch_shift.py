@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from svdam.audio.log_mel import magnitude_spectrogram, mel_filterbank
+from svdam.audio.log_mel import compress, mel_filterbank, spectrogram, with_margins
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError
 
@@ -36,6 +36,7 @@ def pitch_shifted_log_mel(
     if not -90 <= percent <= 900:
         raise InputError(f"pitch shift: found {percent} percent, expected from -90 to 900")
     filterbank = _shifted_filterbank(float(percent), front_end)
+    samples, front_end = with_margins(samples, front_end)
     num_frames = front_end.num_frames(len(samples))
     log_mel = np.empty((num_frames, front_end.num_mels), np.float32)
     for start in range(0, num_frames, _BLOCK_FRAMES):
@@ -44,8 +45,8 @@ def pitch_shifted_log_mel(
         block = samples[first : first + front_end.num_samples(stop - start)]
         # Splines overshoot: what falls below 0 is silence like everything below the floor. What
         # nearly cancels needs the filterbank's double precision.
-        mel = magnitude_spectrogram(block, front_end) @ filterbank
-        log_mel[start:stop] = np.log(np.maximum(mel, front_end.magnitude_floor))
+        mel = spectrogram(block, front_end) @ filterbank
+        log_mel[start:stop] = compress(np.maximum(mel, 0), front_end)
     return log_mel
 
 
@@ -54,7 +55,7 @@ def _shifted_filterbank(percent: float, front_end: FrontEnd) -> np.ndarray:
     """(bins, num_mels): shifts spectra of ``bins``, then applies the mel filterbank."""
     import scipy.ndimage
 
-    bins = front_end.window_length // 2 + 1
+    bins = front_end.num_bins
     # Along frequency only; spectra above the original's highest frequency are 0.
     prefilter = scipy.ndimage.spline_filter1d(np.eye(bins), SPLINE_ORDER, axis=1)
     positions = np.arange(bins) / (1 + percent / 100)

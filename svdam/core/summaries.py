@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from svdam.core.config import FRONT_END
 from svdam.core.images import log_mel_image
 from svdam.core.record_framing import write_record
 
@@ -99,12 +98,13 @@ class Summaries:
             pictures = contact_sheet(pictures, columns)[np.newaxis]
         self.images(name, pictures, step)
 
-    def audio(self, name: str, samples: np.ndarray, step: int, labels: str = "") -> None:
-        """(batch, samples) sounds at the front end's rate, between -1 and 1."""
+    def audio(self, name: str, samples: np.ndarray, step: int, sample_rate: int) -> None:
+        """(batch, samples) sounds, between -1 and 1, and their rate in Hz."""
         from tensorboard.plugins.audio.metadata import Encoding, create_summary_metadata
 
-        content = np.array([[_wav(sound), b""] for sound in samples], object)  # Without names.
-        metadata = create_summary_metadata(None, labels, Encoding.Value("WAV"))
+        # Without names.
+        content = np.array([[_wav(sound, sample_rate), b""] for sound in samples], object)
+        metadata = create_summary_metadata(None, "", Encoding.Value("WAV"))
         self._write(step, _summary(name, content, metadata))
 
     def text(self, name: str, markdown: str, step: int = 0) -> None:
@@ -176,12 +176,12 @@ def _png(image: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _wav(samples: np.ndarray) -> bytes:
+def _wav(samples: np.ndarray, sample_rate: int) -> bytes:
     import soundfile
 
     stream = io.BytesIO()
     sound = np.clip(samples, -1, 1)
-    soundfile.write(stream, sound, FRONT_END.sample_rate, "PCM_16", format="WAV")
+    soundfile.write(stream, sound, sample_rate, "PCM_16", format="WAV")
     return stream.getvalue()
 
 

@@ -3,8 +3,8 @@
 Each excerpt is stretched in time and shifted in pitch by up to 30 % either way, and goes through
 one random filter of up to 10 dB either way:
 
-1. Excerpts are cut longer than needed (164 frames) from magnitude spectrograms that a spline filter
-   has gone over (`spline_coefficients`).
+1. Excerpts are cut longer than needed (164 frames) from spectrograms (of magnitudes, or of powers
+   if the front end sums these) that a spline filter has gone over (`spline_coefficients`).
 2. Stretch and shift are one affine map, evaluated by quadratic splines (`stretch_and_shift`).
    Beyond the excerpt, and above the highest frequency, is silence.
 3. Mel filterbank and logarithm, as in the front end (`log_mel_of`).
@@ -27,7 +27,7 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse
 
-from svdam.audio.log_mel import mel_filterbank
+from svdam.audio.log_mel import compress, decompress, mel_filterbank
 from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.validation import InputError
 
@@ -92,7 +92,8 @@ class SpectralAugmentation:
         filters = draw_filters(rng, batch, self._max_filter_db, self._front_end)
         log_mel = stretched_log_mel(excerpts, stretch, shift, self._front_end)
         if self._max_filter_db:
-            log_mel += filter_responses(*filters, self._front_end)[:, np.newaxis]
+            gains = filter_responses(*filters, self._front_end)[:, np.newaxis]
+            log_mel = amplified(log_mel, gains, self._front_end)
         return log_mel
 
 
@@ -100,7 +101,7 @@ def spline_coefficients(spectrogram: np.ndarray, order: int = SPLINE_ORDER) -> n
     """Coefficients of the spline through a spectrogram, as the later stages take them.
 
     Args:
-        spectrogram: (frames, bins) magnitudes.
+        spectrogram: (frames, bins) from `svdam.audio.log_mel.spectrogram`.
         order: Of the spline.
 
     Returns:
@@ -139,19 +140,18 @@ def stretch_and_shift(
     return result
 
 
-def log_mel_of(magnitudes: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
+def log_mel_of(spectra: np.ndarray, front_end: FrontEnd = FRONT_END) -> np.ndarray:
     """Mel filterbank and logarithm.
 
     Args:
-        magnitudes: (batch, frames, bins) with at least the bins up to ``max_hz``.
+        spectra: (batch, frames, bins) with at least the bins up to ``max_hz``.
         front_end: Front-end settings.
 
     Returns:
         (batch, frames, num_mels) float32.
     """
-    filterbank = _filterbank(front_end)[: magnitudes.shape[-1]]
-    mel = magnitudes @ filterbank
-    return np.log(np.maximum(mel, front_end.magnitude_floor)).astype(np.float32)
+    filterbank = _filterbank(front_end)[: spectra.shape[-1]]
+    return compress(np.maximum(spectra @ filterbank, 0), front_end).astype(np.float32)
 
 
 def stretched_log_mel(
@@ -181,7 +181,7 @@ def stretched_log_mel(
         in_pitch = _interpolation(np.arange(kept_bins) / higher, bins)
         shifted = in_pitch.T @ filterbank[:kept_bins]
         out[...] = (in_time @ excerpt) @ shifted
-    return np.log(np.maximum(mel, front_end.magnitude_floor, out=mel), out=mel)
+    return compress(np.maximum(mel, 0, out=mel), front_end)
 
 
 def draw_filters(
@@ -205,7 +205,7 @@ def filter_responses(
     strength_db: np.ndarray,
     front_end: FrontEnd = FRONT_END,
 ) -> np.ndarray:
-    """What filters add to a log-mel spectrogram.
+    """What filters add to the natural logarithm of mel bands.
 
     Args:
         centre_hz: (batch,) centres.
@@ -222,14 +222,32 @@ def filter_responses(
     # Above the centre a semitone is wider than below: the upper side sets the width of both.
     width = centre * (2 ** (np.asarray(width_semitones)[:, np.newaxis] / 12) - 1)
     bell = np.exp(-0.5 * ((np.arange(num_bins) - centre) / width) ** 2)
-    gain = 10 ** (np.asarray(strength_db)[:, np.newaxis] * bell / 20)
-    return np.log(gain @ _filterbank(front_end)[:num_bins]).astype(np.float32)
+    gain = 10 ** (front_end.power * np.asarray(strength_db)[:, np.newaxis] * bell / 20)
+    return np.log(gain @ _filter_shares(front_end)).astype(np.float32)
+
+
+def amplified(log_mel: np.ndarray, gains: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """Log-mel spectrograms whose mel bands are louder.
+
+    Args:
+        log_mel: (batch, frames, num_mels) float32; it is overwritten.
+        gains: Natural logarithms of the gains, which broadcast to that shape.
+        front_end: Front-end settings.
+
+    Returns:
+        (batch, frames, num_mels) float32. Without an offset in the logarithm, the gain is added,
+        to silence as well, as the original code does.
+    """
+    if front_end.log_offset:
+        mel = decompress(log_mel, front_end) * np.exp(gains)
+        return compress(mel, front_end).astype(np.float32)
+    log_mel += gains if front_end.log_factor == 1 else front_end.log_factor * gains
+    return log_mel
 
 
 def num_mel_bins(front_end: FrontEnd = FRONT_END) -> int:
     """Bins below the mel filterbank's upper edge, as the original counts them (372)."""
-    bins = front_end.window_length // 2 + 1
-    return int(bins * 2 * front_end.max_hz // front_end.sample_rate)
+    return int(front_end.num_bins * 2 * front_end.max_hz // front_end.sample_rate)
 
 
 def _stretched_positions(frames: int, num_frames: int, stretch: float) -> np.ndarray:
@@ -271,6 +289,17 @@ def _spline_weights(offset: np.ndarray, order: int) -> np.ndarray:
         outer = np.maximum(2 - distance, 0) ** 3 / 6
         return np.where(distance <= 1, 2 / 3 - distance**2 * (2 - distance) / 2, outer)
     raise ValueError(f"order: found {order}, expected 1 to 3")
+
+
+@functools.lru_cache(maxsize=8)
+def _filter_shares(front_end: FrontEnd) -> np.ndarray:
+    """The filterbank up to `num_mel_bins`, with filters that sum to 1, as the paper's do."""
+    filterbank = _filterbank(front_end)[: num_mel_bins(front_end)]
+    if front_end.filterbank == "ismir2015":
+        return filterbank
+    shares = filterbank / np.maximum(filterbank.sum(axis=0), 1e-30)
+    shares[0, ~filterbank.any(axis=0)] = 1  # A filter between two bins sums nothing.
+    return shares
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Magnitude spectrograms of the songs of records, for augmentation.
+"""Spectrograms of the songs of records, for augmentation.
 
 Stretching and shifting need spectra before the mel filterbank, six times the size of log-mel, so
 records do not hold them. They are computed from the audio that the records were made from, once,
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from svdam.audio.log_mel import magnitude_spectrogram
+from svdam.audio.log_mel import spectrogram, with_margins
 from svdam.core import storage
 from svdam.core.config import FrontEnd
 from svdam.core.files import atomic_path, read_json
@@ -40,7 +40,7 @@ _LOG_MEL_TOLERANCE = 0.02
 
 
 class SpectrumRecords:
-    """Songs with labels, whose frames are spline coefficients of magnitude spectra.
+    """Songs with labels, whose frames are spline coefficients of spectra.
 
     Attributes:
         folder: The records folder.
@@ -119,13 +119,15 @@ def _write_coefficients(path: Path, records: Records, song: SongEntry, root: str
     if front_end.num_frames(len(samples)) != song.num_frames:
         raise _other_recording(source, song)
     log_mel = records.log_mel(song)
-    shape = (song.num_frames, front_end.window_length // 2 + 1)
+    shape = (song.num_frames, front_end.num_bins)
+    samples, front_end = with_margins(samples, front_end)
     with atomic_path(path) as temporary:
         coefficients = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        for start, magnitudes, block in _blocks(samples, front_end):
+        for start, spectra, block in _blocks(samples, front_end):
             coefficients[start : start + len(block)] = block
-            found = log_mel_of(magnitudes, front_end)
-            if np.abs(found - log_mel[start : start + len(block)]).max() > _LOG_MEL_TOLERANCE:
+            found = log_mel_of(spectra, front_end)
+            difference = np.abs(found - log_mel[start : start + len(block)]).max()
+            if difference > _LOG_MEL_TOLERANCE * max(1, front_end.log_factor):
                 raise _other_recording(source, song)
         coefficients.flush()
         del coefficients
@@ -134,7 +136,7 @@ def _write_coefficients(path: Path, records: Records, song: SongEntry, root: str
 def _blocks(
     samples: np.ndarray, front_end: FrontEnd
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields (first frame, magnitudes, spline coefficients) of consecutive blocks."""
+    """Yields (first frame, spectra, spline coefficients) of consecutive blocks."""
     num_frames = front_end.num_frames(len(samples))
     for start in range(0, num_frames, _BLOCK_FRAMES):
         stop = min(start + _BLOCK_FRAMES, num_frames)
@@ -142,10 +144,10 @@ def _blocks(
         last = min(stop + _OVERLAP_FRAMES, num_frames)
         first_sample = first * front_end.hop_length
         part = samples[first_sample : first_sample + front_end.num_samples(last - first)]
-        magnitudes = magnitude_spectrogram(part, front_end)
-        coefficients = spline_coefficients(magnitudes)
+        spectra = spectrogram(part, front_end)
+        coefficients = spline_coefficients(spectra)
         inside = slice(start - first, stop - first)
-        yield start, magnitudes[inside], coefficients[inside]
+        yield start, spectra[inside], coefficients[inside]
 
 
 def _data_set_folder(records: Records) -> str:
@@ -175,7 +177,7 @@ def _is_whole(path: Path, song: SongEntry, front_end: FrontEnd) -> bool:
         found = np.load(path, mmap_mode="r")
     except (OSError, ValueError):
         return False
-    shape = (song.num_frames, front_end.window_length // 2 + 1)
+    shape = (song.num_frames, front_end.num_bins)
     return found.shape == shape and found.dtype == np.float32
 
 
@@ -186,7 +188,7 @@ def _require_room(cache: Path, songs: list[SongEntry], front_end: FrontEnd) -> N
         raise InputError(
             f"{cache}: cannot be written ({error.strerror}); set SVDAM_CACHE to another folder"
         ) from error
-    needed = 4 * sum(song.num_frames for song in songs) * (front_end.window_length // 2 + 1)
+    needed = 4 * sum(song.num_frames for song in songs) * front_end.num_bins
     free = shutil.disk_usage(cache).free
     if needed > 0.95 * free:
         raise InputError(

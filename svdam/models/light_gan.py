@@ -18,54 +18,68 @@ import numpy as np
 from keras import layers
 
 from svdam.core.config import FRONT_END, LATENT_SIZE
+from svdam.models.generator import SCALING, margins
 
-_SEED_TIME = 8  # Frames of the padded excerpt for each frame of the first feature map are 16.
 _SEED_CHANNELS = 64
 _STYLE_UNITS = 128
 
 
-def build_light_generator(mean: np.ndarray, std: np.ndarray) -> keras.Model:
+def build_light_generator(
+    mean: np.ndarray,
+    std: np.ndarray,
+    frames: int = FRONT_END.excerpt_frames,
+    *,
+    silence: float = FRONT_END.silence,
+) -> keras.Model:
     """Builds the generator with random weights.
 
     Args:
         mean: (bands,) mean of each band over the training frames, log-mel.
         std: (bands,) their standard deviation, above 0.
+        frames: Frames of an excerpt.
+        silence: Floor of the log-mel, ``front_end.silence``.
 
     Returns:
-        A model from (batch, 128) latents to (batch, 115, 80, 1) log-mel excerpts, none of whose
-        values is below log(1e-7), the floor of the front end.
+        A model from (batch, 128) latents to (batch, frames, bands, 1) log-mel excerpts, none of
+        whose values is below ``silence``. As in `svdam.models.generator`, they are cut out of the
+        next multiples of 16.
     """
+    bands = len(mean)
     latents = keras.Input((LATENT_SIZE,), name="latent")
     style = _act(layers.Dense(_STYLE_UNITS, name="style")(latents))
-    bands = FRONT_END.num_mels // 4
-    x = layers.Dense(_SEED_TIME * bands * _SEED_CHANNELS, name="dense")(latents)
-    x = _act(layers.Reshape((_SEED_TIME, bands, _SEED_CHANNELS), name="reshape")(x))
+    seed_shape = (-(-frames // SCALING), 4 * -(-bands // SCALING), _SEED_CHANNELS)
+    x = layers.Dense(math.prod(seed_shape), name="dense")(latents)
+    x = _act(layers.Reshape(seed_shape, name="reshape")(x))
     x = _block(x, style, 96, "b16")
     x = _block(x, style, 80, "b32")
     for channels, name in ((40, "b64"), (16, "b128")):
         x = _upsampled(x, 2, f"{name}_up")
         x = _act(_convolution(channels, 3, f"{name}_conv1")(x))
     x = layers.Conv2D(1, 5, padding="same", name="out")(x)
-    x = layers.Cropping2D((_margins(), (0, 0)), name="crop")(x)
+    x = layers.Cropping2D((margins(frames), margins(bands)), name="crop")(x)
     x = layers.Normalization(axis=2, mean=mean, variance=std**2, invert=True, name="raw")(x)
-    examples = keras.ops.maximum(x, FRONT_END.silence)
+    examples = keras.ops.maximum(x, silence)
     return keras.Model(latents, examples, name="generator")
 
 
-def build_light_critic(mean: np.ndarray, std: np.ndarray) -> keras.Model:
+def build_light_critic(
+    mean: np.ndarray, std: np.ndarray, frames: int = FRONT_END.excerpt_frames
+) -> keras.Model:
     """Builds the critic with random weights.
 
     Args:
         mean: (bands,) mean of each band over the training frames, log-mel.
         std: (bands,) their standard deviation, above 0.
+        frames: Frames of an excerpt.
 
     Returns:
-        A model from (batch, 115, 80, 1) log-mel excerpts to (batch, 1) scores, higher for what
-        looks real.
+        A model from (batch, frames, bands, 1) log-mel excerpts to (batch, 1) scores, higher for
+        what looks real.
     """
-    excerpts = keras.Input((FRONT_END.excerpt_frames, FRONT_END.num_mels, 1), name="log_mel")
+    bands = len(mean)
+    excerpts = keras.Input((frames, bands, 1), name="log_mel")
     x = layers.Normalization(axis=2, mean=mean, variance=std**2, name="standardised")(excerpts)
-    x = layers.ZeroPadding2D((_margins(), (0, 0)), name="pad")(x)
+    x = layers.ZeroPadding2D((margins(frames), margins(bands)), name="pad")(x)
     x = _act(_convolution(32, (4, 6), "conv1", strides=2)(x))
     for number, channels in enumerate((64, 128, 256), 2):
         y = _act(_convolution(channels, 4, f"conv{number}", strides=2)(x))
@@ -113,9 +127,3 @@ def _convolution(
 
 def _act(x: keras.KerasTensor) -> keras.KerasTensor:
     return layers.LeakyReLU(negative_slope=0.2)(x)
-
-
-def _margins() -> tuple[int, int]:
-    """Frames by which an excerpt is padded before and after, to a multiple of 16."""
-    missing = -FRONT_END.excerpt_frames % 16
-    return missing // 2, missing - missing // 2

@@ -211,6 +211,11 @@ def _hint(found: Shape, shape: Shape) -> str:
         return "; it may be a generator"
     if len(long) == 2 and long == expected[::-1]:
         return "; its axes are (mels, frames): put a Permute layer before it"
+    if len(long) == len(expected) == 2:
+        return (
+            "; if it has another front end, prepare records with prepare_data --front_end=NAME or "
+            "FILE.json"
+        )
     return ""
 
 

@@ -135,4 +135,4 @@ def _examples(
     summaries.log_mels(name, examples[:_SHEET], step, columns=4)
     if examples.shape[2] == FRONT_END.num_mels:
         # A name of its own: TensorBoard shows one kind of thing under each.
-        summaries.audio(f"sounds/{name}", log_mels_to_audio(examples[:sounds, ..., 0]), step)
+        summaries.audio(f"sounds/{name}", log_mels_to_audio(examples[:sounds, ..., 0]), step, 22050)

@@ -314,4 +314,5 @@ def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> 
             pixels = np.asarray(Image.open(path).convert("RGB"))
             summaries.images(f"report/{path.stem}", pixels[np.newaxis], 0)
         for name, one in figure_4_sets(content):
-            summaries.audio(f"report/{name}", synthesis.to_audio(one.log_mels[:4]), 0)
+            sounds = synthesis.to_audio(one.log_mels[:4])
+            summaries.audio(f"report/{name}", sounds, 0, synthesis.sample_rate)

@@ -3,6 +3,8 @@
 from svdam.core.precision import resolve_precision
 from svdam.core.runs import start_run
 from svdam.core.summaries import tensorboard_command
+from svdam.models.loading import model_path
+from svdam.stages.front_ends import require_same_front_end
 from svdam.stages.inputs import input_records
 from svdam.training.settings import ClassifierSettings
 
@@ -14,6 +16,8 @@ def train_classifier(settings: ClassifierSettings) -> None:
         InputError: If an input is missing or does not fit, or the loss is not finite.
     """
     records = input_records(settings.records)
+    initial = settings.initial and model_path(settings.initial, "initial")
+    require_same_front_end(records, initial=initial)
 
     from svdam.training import classifier
 

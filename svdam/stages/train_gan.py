@@ -2,11 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 
 from svdam.core.distribution import is_chief, make_strategy
 from svdam.core.precision import resolve_precision
 from svdam.core.runs import start_run
 from svdam.core.summaries import tensorboard_command
+from svdam.stages.front_ends import require_same_front_end
 from svdam.stages.inputs import input_records
 from svdam.training.settings import GanSettings
 
@@ -22,11 +24,16 @@ def train_gan(settings: GanSettings) -> None:
     strategy = make_strategy(settings.strategy)  # Before anything else of TensorFlow runs.
     settings = resolve_precision(settings)
 
-    from svdam.models.loading import load_model
+    from svdam.models.loading import load_model, model_path
     from svdam.training import gan
     from svdam.training.cluster import WorkerLostError
 
     records = input_records(settings.records)
+    require_same_front_end(
+        records,
+        initial=settings.initial and Path(settings.initial, "generator.keras"),
+        classifier=settings.classifier and model_path(settings.classifier, "classifier"),
+    )
     try:
         if not is_chief(strategy):
             gan.train_gan(settings, records, None, strategy=strategy)

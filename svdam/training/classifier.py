@@ -29,9 +29,10 @@ from svdam.models.loading import load_model
 from svdam.models.memory import activation_bytes, require_batch_fits
 from svdam.models.precision import in_float32, use_mixed_bfloat16
 from svdam.models.probabilities import ends_in_probabilities, probabilities_of
-from svdam.models.saving import save_model
+from svdam.results.model_cards import ModelCard
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cpu_form import suited_form
+from svdam.training.saving import data_line, save_with_card
 from svdam.training.settings import ClassifierSettings
 
 _SHOWN_EXCERPTS = 8
@@ -87,7 +88,7 @@ class ClassifierTrainer:
         """One step of gradient descent.
 
         Args:
-            excerpts: (batch, 115, 80, 1) raw log-mel.
+            excerpts: (batch, frames, bands, 1) raw log-mel.
             labels: (batch,) float32, 0 or 1.
             number: Of the step, int64: dropout depends on it and the seed alone, so that a training
                 that goes on drops what it would have dropped.
@@ -174,7 +175,8 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                     with in_float32(classifier):
                         scores = validation.scores(classifier)
                         if best.update(scores["error"], epoch):
-                            save_model(classifier, run.folder / "classifier.keras")
+                            card = _model_card(settings, records, epoch, scores["error"])
+                            save_with_card(classifier, run.folder / "classifier.keras", card)
                     summaries.scalars(
                         {f"validation/{name}": value for name, value in scores.items()}, step
                     )
@@ -183,16 +185,34 @@ def train_classifier(settings: ClassifierSettings, records: Records, run: Run) -
                     checkpoints.save(step)
                 interruption.raise_if_requested()
     with in_float32(classifier):
-        save_model(classifier, run.folder / "classifier_last.keras")
+        card = _model_card(settings, records, settings.num_epochs - 1)
+        save_with_card(classifier, run.folder / "classifier_last.keras", card)
     return {"steps": step, "best_epoch": best.epoch, "validation_error": best.error}
+
+
+def _model_card(
+    settings: ClassifierSettings, records: Records, epoch: int, error: float | None = None
+) -> ModelCard:
+    training = f"train_classifier: {epoch + 1} epochs of {settings.epoch_batches} batches"
+    if error is not None:
+        training += f", frame error {error:.2%} on the validation songs"
+    activation = "sigmoid" if settings.num_outputs == 1 else "softmax"
+    return ModelCard(
+        records.front_end,
+        "logits",
+        activation=activation,
+        data=data_line(records),
+        training=training,
+    )
 
 
 def _build_classifier(settings: ClassifierSettings, records: Records) -> keras.Model:
     """SVDNet with the records' statistics; or a trained classifier, with its own."""
+    front_end = records.front_end
     if not settings.initial:
         _require_varied_bands(records)
-        return build_svdnet(records.mean, records.std, settings.num_outputs)
-    front_end = records.front_end
+        sides = front_end.excerpt_frames, front_end.num_mels
+        return build_svdnet(records.mean, records.std, settings.num_outputs, *sides)
     excerpt = (front_end.excerpt_frames, front_end.num_mels, 1)
     classifier = load_model(
         settings.initial,
@@ -277,7 +297,7 @@ class _Validation:
 
     def scores(self, classifier: keras.Model) -> dict[str, float]:
         """Error, accuracy, F1 and AUROC, 0 to 1, and the threshold they were taken at."""
-        predictor = FramePredictor(classifier)
+        predictor = FramePredictor(classifier, self._records.front_end)
         predictions = [
             probabilities_of(predictor.predict(self._records.log_mel(song)), "logits")[:, -1]
             for song in self._songs

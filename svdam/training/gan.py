@@ -21,12 +21,13 @@ from svdam.models.generator import build_generator
 from svdam.models.light_gan import build_light_critic, build_light_generator
 from svdam.models.loading import take_weights
 from svdam.models.memory import activation_bytes, require_batch_fits
-from svdam.models.saving import save_model
+from svdam.results.model_cards import ModelCard
 from svdam.training.best_networks import BestNetworks
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cluster import Cluster
 from svdam.training.gan_watching import GanWatcher
 from svdam.training.logistic_gan import LogisticTrainer
+from svdam.training.saving import data_line, save_with_card
 from svdam.training.settings import LIGHT, GanSettings
 from svdam.training.wgan_gp import GanTrainer
 
@@ -95,12 +96,20 @@ def train_gan(
 def export(trainer: GanTrainer, settings: GanSettings, records: Records, folder: Path) -> None:
     """Writes both networks as float32 ``.keras`` files, whatever precision they were trained in.
 
-    The generator's weights are the moving average.
+    The generator's weights are the moving average. Each has a model card.
     """
     generator, critic = _build_networks(settings, records, "float32")
-    for model, trained in ((generator, trainer.averaged), (critic, trainer.critic)):
+    training = (
+        f"train_gan: {settings.preset} networks, {settings.objective}, batch "
+        f"{settings.batch_size}, {int(trainer.generator_optimizer.iterations)} iterations"
+    )
+    for model, trained, outputs in (
+        (generator, trainer.averaged, "excerpts"),
+        (critic, trainer.critic, "scores"),
+    ):
         model.set_weights(trained.get_weights())
-        save_model(model, folder / f"{model.name}.keras")
+        card = ModelCard(records.front_end, outputs, data=data_line(records), training=training)
+        save_with_card(model, folder / f"{model.name}.keras", card)
 
 
 def _train(
@@ -172,10 +181,18 @@ def _build_networks(
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(precision)
     try:
+        front_end = records.front_end
+        frames, bands, silence = front_end.excerpt_frames, front_end.num_mels, front_end.silence
         if settings.preset == LIGHT:
-            statistics = records.mean, records.std
-            return build_light_generator(*statistics), build_light_critic(*statistics)
-        return build_generator(settings.preset), build_critic()
+            statistics = records.mean, records.std, frames
+            return (
+                build_light_generator(*statistics, silence=silence),
+                build_light_critic(*statistics),
+            )
+        return (
+            build_generator(settings.preset, frames, bands, silence=silence),
+            build_critic(frames, bands),
+        )
     finally:
         keras.mixed_precision.set_dtype_policy(before)
 
@@ -195,7 +212,7 @@ def _build_trainer(
 
 
 def _batches(settings: GanSettings, records: Records, start: int) -> tf.data.Dataset:
-    """(critic_steps, batch, 115, 80, 1) clips for each iteration from ``start`` on.
+    """(critic_steps, batch, frames, bands, 1) clips for each iteration from ``start`` on.
 
     Every process reads the clips of all: some megabytes, and each device takes its share.
     """

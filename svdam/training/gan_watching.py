@@ -39,6 +39,7 @@ class GanWatcher:
             classifier: SVDNet for the score; None for no score.
         """
         self._settings = settings
+        self._front_end = records.front_end
         self._summaries = summaries
         self._generate = tf.function(lambda latents: generator(latents, training=False))
         count = _SCORED if classifier is not None else _SHEET[0] * _SHEET[1]
@@ -82,8 +83,8 @@ class GanWatcher:
         self._summaries.scalars({f"gan/{name}": value for name, value in values.items()}, iteration)
 
     def _sounds(self, name: str, log_mels: np.ndarray, iteration: int) -> None:
-        samples = log_mels_to_audio(log_mels[:_SOUNDS, ..., 0])
-        self._summaries.audio(name, samples, iteration)
+        samples = log_mels_to_audio(log_mels[:_SOUNDS, ..., 0], front_end=self._front_end)
+        self._summaries.audio(name, samples, iteration, self._front_end.sample_rate)
 
 
 def _tiled(clips: np.ndarray) -> np.ndarray:

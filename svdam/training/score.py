@@ -28,7 +28,7 @@ class RealismScore:
 
         Args:
             classifier: A classifier with a layer of this name.
-            real: (batch, 115, 80, 1) real clips, at least 4.
+            real: (batch, frames, bands, 1) real clips, at least 4.
             layer: Name of the layer.
         """
         features = keras.Model(classifier.input, classifier.get_layer(layer).output)
@@ -42,7 +42,7 @@ class RealismScore:
         self._real = _moments(activations)
 
     def __call__(self, clips: np.ndarray) -> float:
-        """The distance of (batch, 115, 80, 1) clips from the real ones."""
+        """The distance of (batch, frames, bands, 1) clips from the real ones."""
         return _distance(self._real, _moments(self._activations(clips)))
 
     def _activations(self, clips: np.ndarray) -> np.ndarray:

@@ -122,7 +122,7 @@ class GanTrainer:
         """One iteration.
 
         Args:
-            clips: (critic_steps, batch, 115, 80, 1) real clips of all devices together.
+            clips: (critic_steps, batch, frames, bands, 1) real clips of all devices together.
             iteration: Its number, int64, from 0.
 
         Returns:

@@ -5,6 +5,7 @@ import pytest
 import scipy.ndimage
 
 from svdam.audio import pitch_shift
+from svdam.audio.front_ends import FRONT_ENDS
 from svdam.audio.log_mel import log_mel_spectrogram, magnitude_spectrogram, mel_filterbank
 from svdam.audio.pitch_shift import pitch_shifted_log_mel
 from svdam.core.validation import InputError
@@ -33,6 +34,13 @@ def test_no_shift_is_the_front_end():
     np.testing.assert_allclose(
         pitch_shifted_log_mel(chord(), 0), log_mel_spectrogram(chord()), atol=5e-6
     )
+
+
+@pytest.mark.parametrize("name", ["musicnn", "yamnet", "librosa"])
+def test_no_shift_is_any_front_end(name, monkeypatch):
+    monkeypatch.setattr(pitch_shift, "_BLOCK_FRAMES", 7)
+    found = pitch_shifted_log_mel(chord(), 0, FRONT_ENDS[name])
+    np.testing.assert_allclose(found, log_mel_spectrogram(chord(), FRONT_ENDS[name]), atol=2e-5)
 
 
 def test_blocks_leave_no_seam(monkeypatch):

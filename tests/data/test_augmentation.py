@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from svdam.audio.log_mel import log_mel_spectrogram, magnitude_spectrogram, mel_filterbank
+from svdam.audio.front_ends import FRONT_ENDS
+from svdam.audio.log_mel import (
+    log_mel_spectrogram,
+    magnitude_spectrogram,
+    mel_filterbank,
+    spectrogram,
+)
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
 from svdam.data.augmentation import (
     SpectralAugmentation,
+    amplified,
     draw_filters,
     filter_responses,
     log_mel_of,
@@ -196,3 +203,34 @@ def test_the_mel_filterbank_ends_below_the_bins_that_are_kept():
 def test_refuses(options):
     with pytest.raises(InputError, match="expected"):
         SpectralAugmentation(**options)
+
+
+@pytest.mark.parametrize("name", ["musicnn", "yamnet", "librosa", "odd"])
+def test_other_front_ends(name, odd):
+    """Nothing drawn changes nothing; a gain is that of louder sound; all of it stays finite."""
+    front_end = odd if name == "odd" else FRONT_ENDS[name]
+    time_secs = np.arange(6 * front_end.sample_rate) / front_end.sample_rate
+    tones = sum(np.sin(2 * np.pi * hz * time_secs) for hz in (220, 700, 1900, 4000))
+    noise = np.random.RandomState(0).randn(len(time_secs))
+    sound = (0.05 * tones * (1 + np.sin(7 * time_secs)) + 0.01 * noise).astype(np.float32)
+    expected = log_mel_spectrogram(sound, front_end)
+    spectra = spectrogram(sound, front_end)
+    np.testing.assert_allclose(log_mel_of(spectra, front_end), expected, atol=2e-5)
+    coefficients = spline_coefficients(spectra)
+    still = SpectralAugmentation(front_end, max_stretch=0, max_shift=0, max_filter_db=0)
+    cut = coefficients[20 : 20 + still.num_frames]
+    found = still(cut[np.newaxis], np.random.default_rng(0))[0]
+    inside = slice(8, -8)  # At the ends, the spline knows no frames beyond.
+    np.testing.assert_allclose(
+        found[inside], expected[20 : 20 + still.num_frames][inside], atol=1e-3
+    )
+    gain = filter_responses([1000], [1e4], [6], front_end)
+    np.testing.assert_allclose(gain, front_end.power * 6 * np.log(10) / 20, rtol=1e-5)
+    louder = log_mel_spectrogram(sound * np.float32(10 ** (6 / 20)), front_end)
+    found = amplified(expected[np.newaxis].copy(), gain[:, np.newaxis], front_end)[0]
+    np.testing.assert_allclose(found, louder, atol=2e-5)
+    augment = SpectralAugmentation(front_end)
+    cuts = np.stack([coefficients[start : start + augment.num_frames] for start in (0, 9)])
+    excerpts = augment(cuts, np.random.default_rng(0))
+    assert excerpts.shape == (2, front_end.excerpt_frames, front_end.num_mels)
+    assert np.isfinite(excerpts).all() and excerpts.dtype == np.float32

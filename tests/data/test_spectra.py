@@ -13,6 +13,7 @@ from svdam.core.validation import InputError
 from svdam.data import spectra as spectra_module
 from svdam.data.augmentation import SpectralAugmentation
 from svdam.data.excerpts import labelled_batches
+from svdam.data.records import open_records
 from svdam.data.spectra import open_spectra
 
 
@@ -34,6 +35,17 @@ def test_frames_are_spline_coefficients_of_the_whole_song(records, corpus, monke
         np.testing.assert_allclose(found, expected, atol=1e-6 * magnitudes.max())
         np.testing.assert_array_equal(spectra.frames(song, 17, 31), found[17:48])
         assert [spectra.label(song, frame) for frame in (0, 34, 35)] == [False, False, True]
+
+
+def test_frames_of_a_centred_front_end_of_powers(odd_records_folder, corpus, odd, monkeypatch):
+    monkeypatch.setattr(spectra_module, "_BLOCK_FRAMES", 50)
+    records = open_records(odd_records_folder)
+    spectra = open_spectra(records)
+    song = spectra.songs()[0]
+    powers = magnitude_spectrogram(load_audio(corpus / song.source, 11025), odd) ** 2
+    found = spectra.frames(song, 0, song.num_frames)
+    expected = scipy.ndimage.spline_filter(powers, 2)
+    np.testing.assert_allclose(found, expected, atol=1e-6 * powers.max())
 
 
 def test_augmented_batches(records):

@@ -1,5 +1,7 @@
 """The networks against Tables 1, 2 and 4, layer by layer."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from svdam.core.validation import InputError
 from svdam.models.classifier import build_svdnet
 from svdam.models.critic import build_critic
 from svdam.models.generator import build_generator
+from svdam.models.light_gan import build_light_critic, build_light_generator
+
+ROOT = Path(__file__).parents[2]
 
 
 def shapes(model, *names):
@@ -228,3 +233,38 @@ def test_sizes_that_are_too_small_are_refused(build, sizes, message):
 def test_statistics_must_have_as_many_bands_as_the_excerpt():
     with pytest.raises(InputError, match=r"mean: found shape \(80,\), expected \(96,\)"):
         build_svdnet(np.zeros(80), bands=96)
+
+
+LIGHT = "checkpoints/{}_music.keras"
+
+
+@pytest.mark.parametrize(
+    ("name", "build"), [("generator", build_light_generator), ("critic", build_light_critic)]
+)
+def test_light_networks_are_those_of_the_checkpoints(name, build):
+    trained = keras.saving.load_model(ROOT / LIGHT.format(name), compile=False)
+    standardisation = trained.get_layer("raw" if name == "generator" else "standardised")
+    model = build(np.ravel(standardisation.mean), np.sqrt(np.ravel(standardisation.variance)))
+    assert [layer.name for layer in model.layers if layer.weights] == [
+        layer.name for layer in trained.layers if layer.weights
+    ]
+    model.set_weights(trained.get_weights())
+    inputs = np.random.RandomState(0).normal(size=(2, *model.input_shape[1:])).astype(np.float32)
+    np.testing.assert_array_equal(model(inputs), trained(inputs))
+
+
+@pytest.mark.parametrize(
+    ("frames", "bands", "seed"), [(187, 96, (12, 24, 64)), (50, 37, (4, 12, 64))]
+)
+def test_light_networks_of_other_sizes(frames, bands, seed):
+    statistics = np.linspace(-60, -20, bands), np.linspace(5, 10, bands)
+    generator = build_light_generator(*statistics, frames, silence=-70.0)
+    assert shapes(generator, "reshape") == [seed]
+    assert generator.output_shape == (None, frames, bands, 1)
+    examples = generator(np.random.RandomState(0).normal(size=(2, 128))).numpy()
+    assert examples.min() >= -70
+    assert np.corrcoef(examples.mean(axis=(0, 1, 3)), statistics[0])[0, 1] > 0.9
+    critic = build_light_critic(*statistics, frames)
+    assert critic(examples).shape == (2, 1)
+    # Padded with as much as the generator cuts off: all strides divide what is left.
+    assert shapes(critic, "pad") == [(16 * seed[0], 4 * seed[1], 1)]
