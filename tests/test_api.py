@@ -114,7 +114,7 @@ def test_a_notebook_shows_pictures_and_players(place):
         (lambda results: results.audio(configuration=-1), "configuration -1"),
         (
             lambda results: results.audio(front_end=svdam.get_front_end("musicnn")),
-            "front_end: the excerpts have 80 bands, this front end 96",
+            "front_end: the excerpts have 80 bands, their front end has 96 bands",
         ),
         (lambda _: svdam.load_model("none.keras"), "^none.keras does not exist; expected"),
         (lambda _: svdam.load_model(__file__), "test_api.py"),

@@ -37,6 +37,8 @@ _STYLE: dict[Any, Any] = {
     "pdf.fonttype": 42,
 }
 
+_UNITS = {"log": "natural logarithm", "log10": "logarithm to base 10", "decibels": "dB"}
+
 
 @dataclasses.dataclass(frozen=True)
 class SpectrogramAxes:
@@ -45,15 +47,20 @@ class SpectrogramAxes:
     Attributes:
         frames_per_second: Frame rate in hertz.
         band_hz: (bands,) centre frequencies of the bands in hertz, in rising order.
+        value_name: What the values are, with their unit.
     """
 
     frames_per_second: float
     band_hz: np.ndarray
+    value_name: str = "log-mel magnitude (natural logarithm)"
 
     @classmethod
     def of(cls, front_end: FrontEnd = FRONT_END) -> "SpectrogramAxes":
         """The axes of a front end's spectrograms."""
-        return cls(front_end.frames_per_second, front_end.band_edges_hz()[1:-1])
+        kind = "magnitude" if front_end.power == 1 else "power"
+        unit = _UNITS[front_end.compression]
+        band_hz = front_end.band_edges_hz()[1:-1]
+        return cls(front_end.frames_per_second, band_hz, f"log-mel {kind} ({unit})")
 
     def band_of(self, hz: float | Sequence[float] | np.ndarray) -> np.ndarray:
         """Position of a frequency on the band axis, where band i is centred at i."""
@@ -169,7 +176,7 @@ def spectrogram_grid(
         line[0].set_ylabel(f"{name}\nfrequency (Hz)" if name else "frequency (Hz)")
     if value_range:
         bar = figure.colorbar(panels[0, 0].images[0], ax=panels, fraction=0.02, extend="both")
-        bar.set_label("log-mel magnitude (natural logarithm)")
+        bar.set_label(axes.value_name)
     for panel, name in zip(panels[0], columns, strict=True):
         panel.annotate(
             name, (0.5, 1), (0, 20), "axes fraction", textcoords="offset points", ha="center",

@@ -179,7 +179,7 @@ def front_end_input(front_end: FrontEnd | None) -> dict[str, Any]:
 
 def run_front_end(config: Mapping[str, Any]) -> FrontEnd | None:
     """The front end of the excerpts of a run, from its configuration (`front_end_input`)."""
-    found = config["inputs"].get("front_end", {})
+    found = config.get("inputs", {}).get("front_end", {})
     return None if found is None else FrontEnd(**found)
 
 
@@ -191,6 +191,30 @@ _CHOICES: dict[str, tuple] = {
     "filterbank": FILTERBANKS,
     "compression": COMPRESSIONS,
 }
+
+
+def relative_decibels(
+    log_mel: np.ndarray, reference: np.ndarray | float, front_end: FrontEnd
+) -> np.ndarray:
+    """Levels of mel bands in dB relative to another one, without the offset of the logarithm.
+
+    Args:
+        log_mel: Log-mel values, of any shape.
+        reference: Log-mel values of the level 0 dB, which broadcast to that shape.
+        front_end: Their front end.
+
+    Returns:
+        Of the same shape; for values of silence, a large negative number.
+    """
+    factor = front_end.log_factor
+    per_neper = 20 / front_end.power / math.log(10)
+    if not front_end.log_offset:
+        return (log_mel - reference) * (per_neper / factor)
+    levels = [
+        np.log(np.maximum(np.expm1(values / factor - math.log(front_end.log_offset)), 1e-30))
+        for values in (np.asarray(log_mel, np.float64), np.asarray(reference, np.float64))
+    ]
+    return (levels[0] - levels[1]) * per_neper
 
 
 def hz_to_mel(hz: np.ndarray | float, filterbank: str = "ismir2015") -> np.ndarray:

@@ -95,7 +95,9 @@ def open_spectra(
     files = {song.id: cache / f"{_key(song)}.npy" for song in songs}
     missing = [song for song in songs if not _is_whole(files[song.id], song, records.front_end)]
     if missing:
-        root = audio or _data_set_folder(records)
+        root = audio or data_set_folder(
+            records, "specify the folder of the data set with --audio, or use --noaugment"
+        )
         _require_room(cache, missing, records.front_end)
         print(f"computing spectra of {len(missing)} songs, once, in {cache}", file=sys.stderr)
         # Mixes with the same backing follow each other: it is decoded once.
@@ -150,13 +152,17 @@ def _blocks(
         yield start, spectra[inside], coefficients[inside]
 
 
-def _data_set_folder(records: Records) -> str:
-    """Where prepare_data found the audio."""
+def data_set_folder(records: Records, way_out: str) -> str:
+    """Where prepare_data found the audio of records.
+
+    Raises:
+        InputError: If they do not say so, with the way out.
+    """
     path = storage.join(records.folder, CONFIG_NAME)
     if storage.is_remote(records.folder) or not storage.exists(path):
         raise InputError(
-            f"--records: {records.folder} does not say where its audio is, which augmentation "
-            "needs; specify the folder of the data set with --audio, or use --noaugment"
+            f"--records: {records.folder} does not say where its audio is, which is needed; "
+            f"{way_out}"
         )
     settings = read_json(path)["settings"]
     if settings["dataset"] == "builtin":

@@ -7,12 +7,15 @@ each observation is one number for each excerpt:
 
 * **harmonic energy** (share, 0 to 1): the part of the energy that lies in horizontal ridges. As in
   harmonic-percussive separation (FitzGerald, DAFx 2010), the mel energies are median-filtered
-  along time (0.24 s, which keeps what is sustained) to H and along frequency (11 bands, which keeps
+  along time (0.24 s, which keeps what is sustained) to H and along frequency (380 mel, which keeps
   what is broad) to P; the share of the energy that the mask H / (H + P) lets pass is taken.
 * **low-band energy** (dB): energy in the bands centred below 100 Hz relative to all energy.
 * **transients** (dB/s): how much the level, averaged over all bands in dB, rises in a second,
-  summed over all rises from a frame to the one after next. A drum hit lifts most bands at once; a
+  summed over all rises within 29 ms. A drum hit lifts most bands at once; a
   new note or vibrato moves energy between bands and hardly shows.
+
+These lengths are those of 17 frames, 11 bands and 2 frames of the paper's front end; with others,
+they are rounded to its frames and bands. Medians are over an odd number of them.
 
 All three are blind to the overall level: adding a constant to a log-mel excerpt changes none.
 Bands more than 60 dB below an excerpt's maximum count as 60 dB below it, so that inaudible
@@ -23,20 +26,19 @@ correction for small samples; intervals are percentiles of the bootstrap.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from svdam.core.config import FRONT_END, FrontEnd
+from svdam.core.front_end import hz_to_mel, relative_decibels
 from svdam.core.validation import InputError, require_finite
 
 LOW_BAND_HZ = 100.0
 DYNAMIC_RANGE_DB = 60.0
-_DB_PER_NEPER = 20 / math.log(10)
-_HARMONIC_FRAMES = 17
-_PERCUSSIVE_BANDS = 11
-_RISE_FRAMES = 2
+HARMONIC_SECS = 17 / FRONT_END.frames_per_second
+PERCUSSIVE_MEL = 380.0
+RISE_SECS = 2 / FRONT_END.frames_per_second
 
 MEASURES = {
     "harmonic_energy": "share",
@@ -89,24 +91,25 @@ def measure_excerpts(
     """The three measures of every excerpt.
 
     Args:
-        excerpts: (N, frames, num_mels) or (N, frames, num_mels, 1) log-mel, natural logarithm.
+        excerpts: (N, frames, num_mels) or (N, frames, num_mels, 1) log-mel.
         front_end: Front-end settings.
 
     Returns:
-        For each name in `MEASURES`, an array (N,) float64.
+        For each name in `MEASURES`, an array (N,) float64. Low-band energy is left out if the
+        front end has no bands there.
 
     Raises:
         InputError: If the shape is wrong or a value is not finite.
     """
     log_mel = _validate_excerpts(excerpts, front_end)
     peak = log_mel.max(axis=(1, 2), keepdims=True)
-    relative_db = np.maximum((log_mel - peak) * _DB_PER_NEPER, -DYNAMIC_RANGE_DB)
+    relative_db = np.maximum(relative_decibels(log_mel, peak, front_end), -DYNAMIC_RANGE_DB)
     energy = 10 ** (relative_db / 10)
-    return {
-        "harmonic_energy": _harmonic_share(energy),
-        "low_band_energy": _low_band_db(energy, front_end),
-        "transients": _transients(relative_db, front_end),
-    }
+    measures = {"harmonic_energy": _harmonic_share(energy, front_end)}
+    if band_centers_hz(front_end)[0] < LOW_BAND_HZ:
+        measures["low_band_energy"] = _low_band_db(energy, front_end)
+    measures["transients"] = _transients(relative_db, front_end)
+    return measures
 
 
 def compare_sets(
@@ -147,6 +150,8 @@ def compare_sets(
     tail = 100 * (1 - confidence) / 2
     effects = []
     for name, unit in MEASURES.items():
+        if name not in before:
+            continue
         first, second = before[name], after[name]
         difference, effect = _effect(first, second)
         differences, sizes_drawn = _effect(first[drawn_before], second[drawn_after])
@@ -174,10 +179,22 @@ def band_centers_hz(front_end: FrontEnd = FRONT_END) -> np.ndarray:
     return front_end.band_edges_hz()[1:-1]
 
 
-def _harmonic_share(energy: np.ndarray) -> np.ndarray:
+def _odd(count: float) -> int:
+    """The nearest odd number."""
+    return 2 * round((count - 1) / 2) + 1
+
+
+def _rise_frames(front_end: FrontEnd) -> int:
+    return max(1, round(RISE_SECS * front_end.frames_per_second))
+
+
+def _harmonic_share(energy: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     import scipy.ndimage
 
-    frames, bands = min(_HARMONIC_FRAMES, energy.shape[1]), min(_PERCUSSIVE_BANDS, energy.shape[2])
+    low_mel, high_mel = hz_to_mel(front_end.min_hz), hz_to_mel(front_end.max_hz)
+    bands_per_mel = (front_end.num_mels + 1) / (high_mel - low_mel)
+    frames = min(_odd(HARMONIC_SECS * front_end.frames_per_second), energy.shape[1])
+    bands = min(_odd(PERCUSSIVE_MEL * bands_per_mel), energy.shape[2])
     sustained = scipy.ndimage.median_filter(energy, size=(1, frames, 1), mode="nearest")
     broad = scipy.ndimage.median_filter(energy, size=(1, 1, bands), mode="nearest")
     # The usual mask H^2 / (H^2 + P^2) is of magnitudes; energies are their squares already.
@@ -191,11 +208,11 @@ def _low_band_db(energy: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 
 def _transients(relative_db: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    level = relative_db.mean(axis=2)
-    rises = np.maximum(level[:, _RISE_FRAMES:] - level[:, :-_RISE_FRAMES], 0)
+    level, frames = relative_db.mean(axis=2), _rise_frames(front_end)
+    rises = np.maximum(level[:, frames:] - level[:, :-frames], 0)
     # A step is seen by as many of these overlapping differences as they are long.
     seconds = rises.shape[1] / front_end.frames_per_second
-    return rises.sum(axis=1) / _RISE_FRAMES / seconds
+    return rises.sum(axis=1) / frames / seconds
 
 
 def _effect(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,7 +238,7 @@ def _validate_excerpts(excerpts: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     if excerpts.ndim == 4 and excerpts.shape[3] == 1:
         excerpts = excerpts[..., 0]
     expected = excerpts.ndim == 3 and excerpts.shape[2] == front_end.num_mels
-    if not expected or excerpts.shape[1] <= _RISE_FRAMES or not len(excerpts):
+    if not expected or excerpts.shape[1] <= _rise_frames(front_end) or not len(excerpts):
         raise InputError(
             f"excerpts: found shape {excerpts.shape}, expected (N, frames, {front_end.num_mels})"
         )

@@ -115,6 +115,11 @@ def bridged_classifier(
         ) from error
 
 
+def bridge_in(model: keras.Model) -> "FrontEndBridge | None":
+    """The bridge that `bridged_classifier` put before a classifier; None if there is none."""
+    return next((layer for layer in model.layers if isinstance(layer, FrontEndBridge)), None)
+
+
 @keras.saving.register_keras_serializable(package="svdam")
 class FrontEndBridge(keras.layers.Layer):
     """The layer of `build_bridge`, which fits its weights. They are not trained.

@@ -112,17 +112,27 @@ def matched_models(
     if generator is None:
         shape = _known_shape(classifier, "classifier")
         return None, fitted_model(classifier, _with_channel(shape), "--classifier: it")
-    generator = plain_model(generator, "--generator: it")
-    latent = _known_shape(generator, "generator")
-    generator = _making_excerpts(fitted_model(generator, latent, "--generator: it"))
+    generator = excerpt_generator(generator)
+    latent = tuple(generator.input_shape[1:])
     made, taken = tuple(generator.output_shape[1:]), tuple(classifier.input_shape[1:])
     if _filled(taken, made) is None:
         swapped = tuple(classifier.output_shape[1:]) == latent
         raise InputError(
             f"--generator: it makes excerpts of shape {made}, but the classifier takes {taken}"
-            + ("; --generator and --classifier are swapped" if swapped else _hint(taken, made))
+            + ("; --generator and --classifier are swapped" if swapped else _pair_hint(taken, made))
         )
     return generator, fitted_model(classifier, made, "--classifier: it")
+
+
+def excerpt_generator(generator: keras.Model) -> keras.Model:
+    """A generator of excerpts with a channel axis, of known size, in batches of any size.
+
+    Raises:
+        InputError: If it is no model from one tensor of known shape to one tensor.
+    """
+    generator = plain_model(generator, "--generator: it")
+    latent = _known_shape(generator, "generator")
+    return _making_excerpts(fitted_model(generator, latent, "--generator: it"))
 
 
 def copy_weights(source: keras.Model, copy: keras.Model) -> None:
@@ -206,17 +216,34 @@ def _agree(found: Shape, shape: Shape) -> bool:
 
 
 def _hint(found: Shape, shape: Shape) -> str:
-    long, expected = ([size for size in one if size != 1] for one in (found, shape))
     if len(found) == 1 < len(shape):
         return "; it may be a generator"
-    if len(long) == 2 and long == expected[::-1]:
+    if _are_swapped(found, shape):
         return "; its axes are (mels, frames): put a Permute layer before it"
-    if len(long) == len(expected) == 2:
+    if len(_sides(found)) == len(_sides(shape)) == 2:
         return (
             "; if it has another front end, prepare records with prepare_data --front_end=NAME or "
             "FILE.json"
         )
     return ""
+
+
+def _pair_hint(taken: Shape, made: Shape) -> str:
+    if _are_swapped(taken, made):
+        return _hint(taken, made)
+    return (
+        "; if they have different front ends, name the one of a model without a model card, e.g. "
+        "--classifier_front_end=yamnet or FILE.json"
+    )
+
+
+def _are_swapped(found: Shape, shape: Shape) -> bool:
+    return len(_sides(found)) == 2 and _sides(found) == _sides(shape)[::-1]
+
+
+def _sides(shape: Shape) -> list[int | None]:
+    """Frames and mels of an excerpt, wherever its channel axis is."""
+    return [size for size in shape if size != 1]
 
 
 def _known_shape(model: keras.Model, flag: str) -> tuple[int, ...]:
@@ -230,8 +257,8 @@ def _known_shape(model: keras.Model, flag: str) -> tuple[int, ...]:
 
 def _with_channel(shape: Shape) -> Shape:
     """(frames, mels, 1) of an excerpt whose channel axis is elsewhere or missing."""
-    long = [size for size in shape if size != 1]
-    return (*long, 1) if len(long) == 2 and len(shape) <= 3 else shape
+    sides = _sides(shape)
+    return (*sides, 1) if len(sides) == 2 and len(shape) <= 3 else shape
 
 
 def _making_excerpts(generator: keras.Model) -> keras.Model:

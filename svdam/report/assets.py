@@ -74,23 +74,22 @@ class Synthesis:
     """How the sounds of a page are made.
 
     Attributes:
-        to_audio: Maps (batch, frames, bands) log-mel to (batch, samples) audio.
-        sample_rate: Sample rate in hertz.
-        error_db: Maps (frames, bands) log-mel and (samples,) audio to the round-trip error in dB;
-            None to leave it out.
+        to_audio: Maps (batch, frames, bands) log-mel, with ``front_end=``, to (batch, samples)
+            audio.
+        error_db: Maps (frames, bands) log-mel and (samples,) audio, with ``front_end=``, to the
+            round-trip error in dB; None to leave it out.
         description: The same for people, for the page.
     """
 
-    to_audio: Callable[[np.ndarray], np.ndarray]
-    sample_rate: int
-    error_db: Callable[[np.ndarray, np.ndarray], float] | None = None
+    to_audio: Callable[..., np.ndarray]
+    error_db: Callable[..., float] | None = None
     description: str = ""
 
 
 def save_sets(
     folder: Path,
     sets: Sequence[ExampleSet],
-    common_range: tuple[float, float],
+    common_range: Callable[[ExampleSet], tuple[float, float]],
     synthesis: Synthesis,
 ) -> Sounds:
     """Writes the images and sounds of all sets of a page, below ``images/`` and ``sounds/``.
@@ -98,17 +97,18 @@ def save_sets(
     Args:
         folder: Folder of the page.
         sets: Sets to write.
-        common_range: Log-mel values of the darkest blue and red of the common scale.
+        common_range: Gives the log-mel values of the darkest blue and red of a set's common scale.
         synthesis: How sounds are made.
 
     Returns:
         The sounds that were written.
     """
     for one in progress(sets, description="spectrograms", unit="set"):
+        common = common_range(one)
         for index, log_mel in enumerate(one.log_mels):
             path = folder / "images" / image_name(one, index)
             save_spectrogram(path, log_mel, (log_mel.min(), log_mel.max()))
-            save_spectrogram(path.with_stem(path.stem + COMMON_SUFFIX), log_mel, common_range)
+            save_spectrogram(path.with_stem(path.stem + COMMON_SUFFIX), log_mel, common)
     sounds: dict[tuple[str, int], Sound] = {}
     total = sum(len(one.sounds_of) for one in sets)
     with progress(total=total, description="sounds", unit="sound") as bar:
@@ -137,15 +137,16 @@ def save_sounds(
     Returns:
         The sounds, by their position in the set.
     """
-    found = {}
+    found, front_end = {}, examples.front_end
     positions = list(examples.sounds_of)
     for start in range(0, len(positions), batch_size):
         batch = positions[start : start + batch_size]
-        sounds = synthesis.to_audio(examples.log_mels[batch])
+        sounds = synthesis.to_audio(examples.log_mels[batch], front_end=front_end)
         for index, samples in zip(batch, sounds, strict=True):
             name = f"{examples.key}-{index:04d}.wav"
-            level = save_wav(folder / name, samples, synthesis.sample_rate)
-            error = synthesis.error_db and synthesis.error_db(examples.log_mels[index], samples)
+            level = save_wav(folder / name, samples, front_end.sample_rate)
+            log_mel = examples.log_mels[index]
+            error = synthesis.error_db and synthesis.error_db(log_mel, samples, front_end=front_end)
             found[index] = Sound(name, level, error)
         advance(len(batch))
     return found

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from svdam.core.config import FRONT_END
 from svdam.core.drawing import SpectrogramAxes
+from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError, require_finite
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.evaluation.realism import RealismRow
@@ -30,6 +32,7 @@ class ExampleSet:
         history: (steps + 1, N) responses at each step, or None.
         sounds_of: Positions of the excerpts that get a sound.
         measures: (N,) values of each measure of Section 4.2, by its name, or None.
+        front_end: Front end of the spectrograms.
     """
 
     key: str
@@ -44,6 +47,7 @@ class ExampleSet:
     history: np.ndarray | None = None
     sounds_of: tuple[int, ...] = ()
     measures: Mapping[str, np.ndarray] | None = None
+    front_end: FrontEnd = FRONT_END
 
     def __post_init__(self):
         count = len(self.log_mels)
@@ -60,6 +64,11 @@ class ExampleSet:
 
     def __len__(self) -> int:
         return len(self.log_mels)
+
+    @property
+    def axes(self) -> SpectrogramAxes:
+        """Axes of its spectrograms."""
+        return SpectrogramAxes.of(self.front_end)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +127,30 @@ class HeardSets:
     transfer: Transfer
 
 
+SUFFICIENT_CORRELATION = 0.9
+"""Of the response through a bridge with the exact one; below, examples may mislead."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BridgeFacts:
+    """What is known about the bridge between the generator and the classifier.
+
+    Attributes:
+        source: Name of the front end of the examples.
+        target: Name of the classifier's.
+        description: What it does about the lengths of excerpts, in a sentence.
+        correlation: Of the response to real excerpts through the bridge with the response to the
+            same excerpts without; None if it was not measured.
+        num_excerpts: Number of these excerpts.
+    """
+
+    source: str
+    target: str
+    description: str
+    correlation: float | None = None
+    num_excerpts: int = 0
+
+
 @dataclasses.dataclass
 class ReportContent:
     """Everything a report shows.
@@ -125,7 +158,6 @@ class ReportContent:
     Attributes:
         response: Name of the response, e.g. ``logit``.
         direction: Direction of the grid: ``max`` or ``min``.
-        axes: Axes of every spectrogram.
         start: The generator's output before optimization.
         configurations: One set for each row of ``ranking``, in its order.
         maximized, minimized: Examples of the best configuration in both directions, from the same
@@ -146,11 +178,11 @@ class ReportContent:
         measured_by: The critic and the layer that measured realism, by the name in `RealismRow`.
         distance_layer: Layer whose units the ranking compares; "" where it compares ``response``.
         heard: What a listener hears; None without one.
+        bridge: What translates the examples for the classifier; None if nothing has to.
     """
 
     response: str
     direction: str
-    axes: SpectrogramAxes
     start: ExampleSet
     configurations: list[ExampleSet]
     maximized: ExampleSet | None
@@ -170,6 +202,7 @@ class ReportContent:
     measured_by: dict[str, str | None] = dataclasses.field(default_factory=dict)
     distance_layer: str = ""
     heard: HeardSets | None = None
+    bridge: BridgeFacts | None = None
 
     @property
     def best(self) -> ExampleSet:
@@ -186,12 +219,18 @@ class ReportContent:
         sets = [self.start, *self.configurations, *searched, self.highest, self.lowest]
         return list({one.key: one for one in sets}.values())
 
+    def common_range(self, one: ExampleSet) -> tuple[float, float]:
+        """Log-mel values of the darkest blue and red on the common scale.
 
-def realistic_range(*real: ExampleSet) -> tuple[float, float]:
-    """Log-mel values of the darkest blue and red on the common scale.
+        This is the range of the real excerpts, so that values that are not realistic stand out; if
+        these have another front end, that of the examples before optimization.
+        """
+        is_like_real = one.front_end.is_like(self.highest.front_end)
+        return value_range(self.highest, self.lowest) if is_like_real else value_range(self.start)
 
-    This is the range of the real excerpts, so that values that are not realistic stand out.
-    """
-    values = np.concatenate([one.log_mels.ravel() for one in real])
+
+def value_range(*sets: ExampleSet) -> tuple[float, float]:
+    """Nearly the range of the log-mel values of some sets."""
+    values = np.concatenate([one.log_mels.ravel() for one in sets])
     low, high = np.percentile(values, [1, 99.9])
     return float(low), float(max(high, low + 1e-6))

@@ -143,7 +143,7 @@ def configurations_figure(
             )
         )
     columns = ["start", *(f"{one.mark} ({PAPER_NAMES[one.mark]})" for one in marked)]
-    return spectrogram_grid(rows, content.axes, columns, value_range)
+    return spectrogram_grid(rows, content.start.axes, columns, value_range)
 
 
 def concept_examples_figure(
@@ -154,7 +154,7 @@ def concept_examples_figure(
     rows = [
         (name, one.log_mels[:count], one.responses[:count]) for name, one in figure_4_sets(content)
     ]
-    return spectrogram_grid(rows, content.axes, content.start.labels[:count], value_range)
+    return spectrogram_grid(rows, content.start.axes, content.start.labels[:count], value_range)
 
 
 def figure_4_sets(content: ReportContent) -> list[tuple[str, ExampleSet]]:

@@ -8,6 +8,7 @@ template that extends ``page.html`` and is put together from ``macros.html``.
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ import jinja2
 import numpy as np
 
 import svdam
+from svdam.core.drawing import SpectrogramAxes
 from svdam.core.files import atomic_write
+from svdam.core.front_end import FrontEnd, relative_decibels
 from svdam.report import charts, figures, paper
 from svdam.report.assets import (
     COMMON_SUFFIX,
@@ -28,7 +31,12 @@ from svdam.report.assets import (
     save_measures,
     save_sets,
 )
-from svdam.report.content import ExampleSet, ReportContent, SpectrogramAxes, realistic_range
+from svdam.report.content import (
+    SUFFICIENT_CORRELATION,
+    ExampleSet,
+    ReportContent,
+    value_range,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,8 +65,7 @@ def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> 
     folder = Path(folder)
     for name, drawn in report_figures(content):
         save_figure(drawn, folder / "figures", name)
-    common_range = realistic_range(content.highest, content.lowest)
-    sounds = save_sets(folder, content.all_sets(), common_range, synthesis)
+    sounds = save_sets(folder, content.all_sets(), content.common_range, synthesis)
     if content.concept:
         save_measures(folder / MEASURES_NAME, content.all_sets())
     return _write_page(folder, render_page(content, sounds, synthesis.description))
@@ -66,7 +73,7 @@ def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> 
 
 def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
     """Every figure of a report with its file name, one at a time to save memory."""
-    common = realistic_range(content.highest, content.lowest)
+    common = content.common_range(content.start)
     yield "figure_2", figures.density_figure(content)
     yield "figure_3", figures.configurations_figure(content)
     yield f"figure_3{COMMON_SUFFIX}", figures.configurations_figure(content, common)
@@ -90,15 +97,15 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
         sounds: Every sound that was written; others get no button.
         how_made: How the sounds were made, for people.
     """
-    view = functools.partial(excerpts, axes=content.axes, sounds=sounds)
+    axes = _axes_ids([content.start, content.highest])
+    view = functools.partial(excerpts, axes=axes, sounds=sounds)
     searched = [one for one in (content.maximized, content.minimized) if one is not None]
     sets = [*content.configurations, *(one for one in searched if one.key != content.best.key)]
     starts = view(content.start)
     maximizes = content.direction == "max"
     return render(
         "report.html",
-        content.axes,
-        content.best.log_mels.shape[1],
+        axes,
         sounds,
         content=content,
         paper=paper,
@@ -108,6 +115,7 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
         measures_name=MEASURES_NAME,
         correlations=_correlations(content),
         heard_sets=charts.HEARD_SETS,
+        bridge_limit=SUFFICIENT_CORRELATION,
         highest=view(content.highest),
         lowest=view(content.lowest),
         how_made=how_made,
@@ -130,7 +138,6 @@ def write_real_page(
     lowest: ExampleSet,
     responses: np.ndarray,
     response: str,
-    axes: SpectrogramAxes,
     synthesis: Synthesis,
     provenance: Mapping[str, object],
 ) -> Path:
@@ -142,7 +149,6 @@ def write_real_page(
         lowest: Those with the lowest, the lowest first.
         responses: (M,) responses of all excerpts.
         response: Name of the response, e.g. ``logit``.
-        axes: Axes of the spectrograms.
         synthesis: How sounds are made.
         provenance: JSON-ready facts about how the responses were made.
 
@@ -152,11 +158,12 @@ def write_real_page(
     drawn = figures.real_density_figure(responses, highest.responses, lowest.responses, response)
     save_figure(drawn, folder / "figures", "densities")
     sets = {"highest": highest, "lowest": lowest}
-    sounds = save_sets(folder, list(sets.values()), realistic_range(highest, lowest), synthesis)
+    common = value_range(highest, lowest)
+    sounds = save_sets(folder, list(sets.values()), lambda _: common, synthesis)
+    axes = _axes_ids([highest])
     text = render(
         "real_excerpts.html",
         axes,
-        highest.log_mels.shape[1],
         sounds,
         response=response,
         responses=responses,
@@ -179,6 +186,7 @@ class Excerpt:
         sound: Its sound, or None where none was written.
         response, probability, log_prior: As in `ExampleSet`, of this excerpt; or None.
         energy_hz: Frequencies in hertz below which 10% and 90% of its energy lie.
+        axes: Id of the axes of its spectrogram in the page.
     """
 
     index: int
@@ -189,9 +197,14 @@ class Excerpt:
     probability: float | None
     log_prior: float | None
     energy_hz: tuple[float, float]
+    axes: str
 
 
-def excerpts(examples: ExampleSet, axes: SpectrogramAxes, sounds: Sounds) -> list[Excerpt]:
+Axes = dict[tuple[FrontEnd, int], str]
+"""Ids of the axes in a page, by front end and number of frames of the spectrograms."""
+
+
+def excerpts(examples: ExampleSet, axes: Axes, sounds: Sounds) -> list[Excerpt]:
     """The excerpts of a set, as the templates show them."""
 
     def of(values: np.ndarray | None, index: int) -> float | None:
@@ -206,16 +219,27 @@ def excerpts(examples: ExampleSet, axes: SpectrogramAxes, sounds: Sounds) -> lis
             float(examples.responses[index]),
             of(examples.probabilities, index),
             of(examples.log_priors, index),
-            _energy_hz(examples.log_mels[index], axes),
+            _energy_hz(examples.log_mels[index], examples.front_end),
+            axes[_axes_key(examples)],
         )
         for index, label in enumerate(examples.labels)
     ]
 
 
-def _energy_hz(log_mel: np.ndarray, axes: SpectrogramAxes) -> tuple[float, float]:
-    energy = np.exp(2 * (log_mel - log_mel.max()))
+def _axes_key(one: ExampleSet) -> tuple[FrontEnd, int]:
+    return one.front_end, one.log_mels.shape[1]
+
+
+def _axes_ids(sets: Sequence[ExampleSet]) -> Axes:
+    """Ids for the axes of some sets; those of equal spectrograms are the same."""
+    keys = dict.fromkeys(map(_axes_key, sets))
+    return {key: f"axes{number or ''}" for number, key in enumerate(keys)}
+
+
+def _energy_hz(log_mel: np.ndarray, front_end: FrontEnd) -> tuple[float, float]:
+    energy = 10 ** (relative_decibels(log_mel, log_mel.max(), front_end) / 10)
     profile = energy.sum(axis=0) / energy.sum()
-    low, high = axes.band_hz[np.searchsorted(np.cumsum(profile), (0.1, 0.9))]
+    low, high = front_end.band_edges_hz()[1:-1][np.searchsorted(np.cumsum(profile), (0.1, 0.9))]
     return low, high
 
 
@@ -269,10 +293,11 @@ def axes_ticks(axes: SpectrogramAxes, frames: int) -> dict[str, list[tuple[float
     """Ticks of the small spectrograms: position as a share of the axis, and label."""
     seconds, bands = frames / axes.frames_per_second, len(axes.band_hz)
     names = {hz: f"{hz // 1000}k" if hz >= 1000 else str(hz) for hz in axes.hz_ticks()}
-    half_seconds = range(int(seconds / 0.5) + 1)
+    step_secs = 0.5 * math.ceil(seconds / 4)
+    steps = range(int(seconds / step_secs) + 1)
     return {
         "hz": [(float(axes.band_of(hz) + 0.5) / bands, name) for hz, name in names.items()],
-        "seconds": [(step * 0.5 / seconds, f"{step * 0.5:g}") for step in half_seconds],
+        "seconds": [(step * step_secs / seconds, f"{step * step_secs:g}") for step in steps],
     }
 
 
@@ -292,13 +317,12 @@ def percent(value: float | None) -> str:
     return NO_VALUE if value is None or value != value else f"{100 * value:.0f}%"
 
 
-def render(template: str, axes: SpectrogramAxes, frames: int, sounds: Sounds, **view: Any) -> str:
+def render(template: str, axes: Axes, sounds: Sounds, **view: Any) -> str:
     """Fills a page's template.
 
     Args:
         template: File name in ``templates/``; it extends ``page.html``.
         axes: Axes of the page's spectrograms.
-        frames: Length of the spectrograms.
         sounds: Every sound of the page; *equal loudness* turns them down to the quietest.
         **view: What the template shows.
     """
@@ -309,7 +333,10 @@ def render(template: str, axes: SpectrogramAxes, frames: int, sounds: Sounds, **
         .render(
             version=svdam.__version__,
             plot=PLOT,
-            ticks=axes_ticks(axes, frames),
+            all_ticks={
+                name: axes_ticks(SpectrogramAxes.of(front_end), frames)
+                for (front_end, frames), name in axes.items()
+            },
             loudness_target=min(audible, default=1.0),
             **view,
         )

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.files import require_inside
+from svdam.core.front_end import FrontEnd, run_front_end
 from svdam.core.runs import Run, open_run
 from svdam.core.validation import InputError, is_number
 from svdam.evaluation.ranking import Configuration
@@ -109,6 +109,17 @@ class AMResults:
     probabilities: np.ndarray | None = None
     run: Run | None = dataclasses.field(default=None, metadata=NOT_STORED)
 
+    @property
+    def front_end(self) -> FrontEnd | None:
+        """Front end of the examples; None if it is not known."""
+        return run_front_end(self.provenance)
+
+    @property
+    def classifier_front_end(self) -> FrontEnd | None:
+        """Front end of the classifier, which may hear the examples through a bridge."""
+        found = self.provenance.get("inputs", {}).get("classifier_front_end")
+        return self.front_end if found is None else FrontEnd(**found)
+
     def history(self, index: int, of: str = "responses") -> np.ndarray:
         """(num_steps + 1, N) values of configuration ``index``, from the start to its end.
 
@@ -157,14 +168,14 @@ class AMResults:
         which: Sequence[int] | None = None,
         configurations: Sequence[int] = (0,),
         *,
-        front_end: FrontEnd = FRONT_END,
+        front_end: FrontEnd | None = None,
     ) -> "Figure":
         """Draws spectrograms before optimization and after it, each with its response.
 
         Args:
             which: Columns: positions of the latents; None for the first four.
             configurations: Rows below the start: positions of the configurations.
-            front_end: Front end of the examples.
+            front_end: Front end of the examples; by default what the run says.
 
         Returns:
             The figure, which a notebook shows.
@@ -181,17 +192,17 @@ class AMResults:
             self._require_configuration(index)
             name = str(self.configurations[index])
             rows.append((name, self.examples[index], self.responses[index]))
-        return excerpt_figure(rows, which, front_end)
+        return excerpt_figure(rows, which, front_end or self.front_end)
 
     def audio(
-        self, index: int = 0, configuration: int = 0, *, front_end: FrontEnd = FRONT_END
+        self, index: int = 0, configuration: int = 0, *, front_end: FrontEnd | None = None
     ) -> Sound:
         """Resynthesises an example; see `svdam.audio.inversion`.
 
         Args:
             index: Position of the latent.
             configuration: Position of the configuration.
-            front_end: Front end of the examples.
+            front_end: Front end of the examples; by default what the run says.
 
         Returns:
             The sound, for which a notebook shows a player.
@@ -205,7 +216,7 @@ class AMResults:
             22050
         """
         self._require_configuration(configuration)
-        return excerpt_sound(self.examples[configuration], index, front_end)
+        return excerpt_sound(self.examples[configuration], index, front_end or self.front_end)
 
     def _require_configuration(self, index: int) -> None:
         if not 0 <= index < len(self.configurations):

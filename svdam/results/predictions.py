@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from svdam.core.config import FRONT_END
+from svdam.core.config import FRONT_END, FrontEnd
 from svdam.core.npz import read_npz, write_npz
 from svdam.core.validation import InputError, quoted_list
 
@@ -75,7 +75,11 @@ def read_truth(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def truth_of_frames(
-    truth: np.ndarray, num_frames: int, entries_per_second: float, song: str
+    truth: np.ndarray,
+    num_frames: int,
+    entries_per_second: float,
+    song: str,
+    front_end: FrontEnd = FRONT_END,
 ) -> np.ndarray:
     """Spreads truth over frames: entry i covers the seconds from i to i + 1 over the rate.
 
@@ -84,6 +88,7 @@ def truth_of_frames(
         num_frames: Frames of the song's prediction.
         entries_per_second: Rate of ``truth``. A last, incomplete entry may be there or not.
         song: How messages name the song.
+        front_end: What the frames are those of.
 
     Returns:
         (num_frames,) bool.
@@ -91,7 +96,7 @@ def truth_of_frames(
     Raises:
         InputError: If truth and prediction differ in length by an entry or more.
     """
-    frames_per_second = FRONT_END.frames_per_second
+    frames_per_second = front_end.frames_per_second
     truth_secs, song_secs = len(truth) / entries_per_second, num_frames / frames_per_second
     if abs(truth_secs - song_secs) * entries_per_second > 1 - 1e-6 or not len(truth):
         raise InputError(

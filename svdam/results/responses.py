@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from svdam.audio.front_ends import front_end_name
 from svdam.core.config import FRONT_END
 from svdam.core.files import require_inside
+from svdam.core.front_end import FrontEnd, run_front_end
 from svdam.core.runs import Run, open_run
 from svdam.core.validation import InputError
 from svdam.results.array_files import (
@@ -49,6 +51,7 @@ class TopExcerpts(Shown):
         excerpts: (K, frames, mels) float32 log-mel.
         probabilities: (K,) float32, probability of the class whose output the response is; None if
             the response is not a single output.
+        front_end: Their front end, as the run says.
     """
 
     responses: np.ndarray
@@ -56,6 +59,7 @@ class TopExcerpts(Shown):
     first_frame: np.ndarray
     excerpts: np.ndarray
     probabilities: np.ndarray | None = None
+    front_end: FrontEnd | None = dataclasses.field(default=None, metadata=NOT_STORED)
 
     def _shown(self) -> np.ndarray:
         return self.excerpts
@@ -86,6 +90,14 @@ class RealResponses:
     provenance: dict[str, Any]
     run: Run | None = dataclasses.field(default=None, metadata=NOT_STORED)
 
+    def __post_init__(self):
+        self.highest.front_end = self.lowest.front_end = self.front_end
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """Front end of the excerpts."""
+        return run_front_end(self.provenance) or FRONT_END
+
     def extremes(self, direction: str) -> TopExcerpts:
         """The excerpts that examples of a direction, ``max`` or ``min``, are compared with."""
         return self.highest if direction == "max" else self.lowest
@@ -97,7 +109,7 @@ class RealResponses:
                 "set": name,
                 "rank": rank,
                 "song": self.song_ids[song],
-                "start_secs": round(first_frame / FRONT_END.frames_per_second, 3),
+                "start_secs": round(first_frame / self.front_end.frames_per_second, 3),
                 "response_name": self.response,
                 "response": float(response),
                 **table_entry("probability", top.probabilities, rank - 1),
@@ -149,8 +161,15 @@ def compared_responses(real: RealResponses, results: AMResults, count: int = 0) 
         (count,) responses, the most extreme first; fewer if there are not as many excerpts.
 
     Raises:
-        InputError: If the two measured different responses.
+        InputError: If the two measured different responses, or classifiers of two front ends.
     """
+    own = results.classifier_front_end
+    if own is not None and not own.is_like(real.front_end):
+        raise InputError(
+            f"--responses: the front ends differ (responses: {front_end_name(real.front_end)}, "
+            f"classifier of --grid: {front_end_name(own)}); run collect_responses on records of "
+            f"{front_end_name(own)}"
+        )
     if real.response != results.response:
         raise InputError(
             f"--responses: holds the response {real.response!r}, but --grid was made for "

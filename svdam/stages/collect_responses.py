@@ -11,6 +11,7 @@ import numpy as np
 
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.files import checksum
+from svdam.core.front_end import front_end_input
 from svdam.core.runs import Run, start_run
 from svdam.core.settings import (
     Settings,
@@ -22,10 +23,10 @@ from svdam.core.settings import (
 from svdam.core.validation import InputError
 from svdam.data.records import Records
 from svdam.data.song_entry import SongEntry
-from svdam.report.content import SpectrogramAxes
 from svdam.report.pages import write_real_page
 from svdam.results.responses import RealResponses, TopExcerpts, write_responses
 from svdam.stages.example_summaries import write_response_summaries
+from svdam.stages.front_ends import require_same_front_end
 from svdam.stages.inputs import input_records
 from svdam.stages.report_sets import clear_page, real_set, sound_synthesis
 from svdam.stages.response_parts import (
@@ -93,8 +94,10 @@ def collect_responses(settings: ResponseSettings) -> RealResponses:
 
     classifier = model_path(settings.classifier, "classifier")
     records = input_records(settings.records)
+    require_same_front_end(records, classifier=classifier)
     parts = planned_parts(records, settings.split, settings.excerpt_spacing, settings.top_n)
     inputs = {
+        **front_end_input(records.front_end),
         "records_fingerprint": records.fingerprint,
         "classifier_sha256": checksum(classifier),
     }
@@ -108,7 +111,6 @@ def collect_responses(settings: ResponseSettings) -> RealResponses:
             real_set(real, "lowest"),
             real.responses,
             real.response,
-            SpectrogramAxes.of(),
             sound_synthesis(),
             real.provenance,
         )

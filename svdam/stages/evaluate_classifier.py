@@ -16,6 +16,7 @@ import numpy as np
 
 from svdam.core.config import FRONT_END, MEDIAN_FILTER_FRAMES
 from svdam.core.files import atomic_path, write_json
+from svdam.core.front_end import FrontEnd, front_end_input
 from svdam.core.progress import progress
 from svdam.core.runs import Run, start_run
 from svdam.core.settings import (
@@ -31,6 +32,7 @@ from svdam.evaluation import detection
 from svdam.evaluation.table import markdown_table, plain_table
 from svdam.report.charts import detection_chart
 from svdam.results.predictions import write_predictions
+from svdam.stages.front_ends import named_front_end
 from svdam.stages.prediction_source import ClassifierOnRecords, PredictionFiles, Song
 
 
@@ -62,6 +64,12 @@ class EvaluationSettings(Settings):
         "default is the labels of --records.",
         path=True,
     )
+    predictions_front_end: str = setting(
+        "ismir2015",
+        "Front end, and so the frame rate, of --predictions with --labels: the name of one, or a "
+        ".json file. With --records, it is that of the records.",
+        path=True,
+    )
     labels_per_second: float = setting(
         FRONT_END.frames_per_second,
         "Number of entries per second of the arrays in --labels=*.npz.",
@@ -75,8 +83,11 @@ class EvaluationSettings(Settings):
         minimum=0,
         maximum=1,
     )
-    median_frames: int = setting(
-        MEDIAN_FILTER_FRAMES, "Length of the median filter in frames; 0 for none.", minimum=0
+    median_frames: int | None = setting(
+        None,
+        "Length of the median filter in frames; 0 for none. The default is 0.8 s, which is "
+        f"{MEDIAN_FILTER_FRAMES} frames of the paper's front end.",
+        minimum=0,
     )
     pitch_shifts: tuple[float, ...] = setting(
         (0.0,),
@@ -110,6 +121,8 @@ class EvaluationSettings(Settings):
             raise InputError(
                 "--labels: requires --predictions; a classifier is evaluated with --records"
             )
+        if self.predictions_front_end != "ismir2015" and not self.labels:
+            raise InputError("--predictions_front_end: requires --labels")
         if not self.pitch_shifts:
             raise InputError("--pitch_shifts: is empty, expected percentages, e.g. 0,10,-10")
         if any(self.pitch_shifts):
@@ -134,7 +147,10 @@ def evaluate_classifier(settings: EvaluationSettings) -> dict[str, Any]:
         needed.insert(0, "valid")
     for split in needed:
         source.require_labels(split, for_threshold=split != settings.split)
-    with start_run(settings.output, "evaluate_classifier", settings, source.inputs) as run:
+    front_end = source.front_end
+    settings = dataclasses.replace(settings, median_frames=_median_frames(settings, front_end))
+    inputs = {**front_end_input(front_end), **source.inputs}
+    with start_run(settings.output, "evaluate_classifier", settings, inputs) as run:
         with progress(
             total=source.num_frames(needed), description="predicting", unit="frame"
         ) as bar:
@@ -143,7 +159,7 @@ def evaluate_classifier(settings: EvaluationSettings) -> dict[str, Any]:
         predictions = {song.name: song.prediction for split in needed for song in songs[split]}
         write_predictions(run.folder / "predictions.npz", predictions)
         write_json(run.folder / "evaluation.json", report)
-        _write_summaries(run, report, songs[settings.split], settings)
+        _write_summaries(run, report, songs[settings.split], settings, front_end)
         run.mark_complete(report["scores"])
     chosen = report["threshold_chosen_on"]
     print(_table(report, plain_table))
@@ -155,7 +171,11 @@ def evaluate_classifier(settings: EvaluationSettings) -> dict[str, Any]:
 def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | PredictionFiles:
     if settings.predictions:
         return PredictionFiles(
-            settings.predictions, settings.labels, settings.labels_per_second, settings.records
+            settings.predictions,
+            settings.labels,
+            settings.labels_per_second,
+            settings.records,
+            named_front_end(settings.predictions_front_end, "predictions_front_end"),
         )
     return ClassifierOnRecords(
         settings.classifier,
@@ -167,6 +187,14 @@ def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | Predicti
         allow_unsafe_model=settings.allow_unsafe_model,
         import_module=settings.import_module,
     )
+
+
+def _median_frames(settings: EvaluationSettings, front_end: FrontEnd = FRONT_END) -> int:
+    """Frames of the median filter, by default those of the 0.8 s of the paper's front end."""
+    if settings.median_frames is not None:
+        return settings.median_frames
+    secs = MEDIAN_FILTER_FRAMES / FRONT_END.frames_per_second
+    return round(secs * front_end.frames_per_second)
 
 
 def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> dict[str, Any]:
@@ -188,7 +216,7 @@ def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> d
     return {
         "split": settings.split,
         "threshold_chosen_on": "valid" if validation else None,
-        "median_frames": settings.median_frames,
+        "median_frames": _median_frames(settings),
         "pitch_shifts_percent": list(settings.pitch_shifts),
         "scores": _evaluate(scored, settings, threshold),
         "validation": validation,
@@ -205,7 +233,7 @@ def _evaluate(
         [prediction for prediction, _ in labelled],
         [label for _, label in labelled],
         threshold,
-        median_frames=settings.median_frames,
+        median_frames=_median_frames(settings),
     )
 
 
@@ -239,7 +267,11 @@ def _table(report: dict[str, Any], form: Callable) -> str:
 
 
 def _write_summaries(
-    run: Run, report: dict[str, Any], songs: Sequence[Song], settings: EvaluationSettings
+    run: Run,
+    report: dict[str, Any],
+    songs: Sequence[Song],
+    settings: EvaluationSettings,
+    front_end: FrontEnd,
 ) -> None:
     scores = {name: value for name, value in report["scores"].items() if value is not None}
     with Summaries(run.tensorboard, replace=True) as summaries:
@@ -249,12 +281,14 @@ def _write_summaries(
         rows = {row["song"]: row for row in report["songs"]}
         charted = [song for song in songs if song.name in rows][: settings.num_charts]
         for number, song in enumerate(progress(charted, description="charts", unit="song"), 1):
-            chart = _chart(song, rows[song.name], settings)
+            chart = _chart(song, rows[song.name], settings, front_end)
             summaries.images(f"songs/{song.name}", chart[np.newaxis], step=0)
             _write_png(run.folder / "charts" / f"{number:03d}_{_plain(song.name)}.png", chart)
 
 
-def _chart(song: Song, scores: dict[str, Any], settings: EvaluationSettings) -> np.ndarray:
+def _chart(
+    song: Song, scores: dict[str, Any], settings: EvaluationSettings, front_end: FrontEnd
+) -> np.ndarray:
     assert song.label is not None  # Or it had no scores.
     area = "undefined" if scores["auroc"] is None else f"{scores['auroc']:.3f}"
     return detection_chart(
@@ -262,8 +296,9 @@ def _chart(song: Song, scores: dict[str, Any], settings: EvaluationSettings) -> 
         song.label,
         scores["threshold"],
         f"{song.name}: error {100 * scores['error']:.1f} %, F1 {scores['f1']:.3f}, AUROC {area}",
-        smoothed=detection.smooth_predictions(song.prediction, settings.median_frames),
+        smoothed=detection.smooth_predictions(song.prediction, _median_frames(settings)),
         log_mel=song.load_log_mel() if song.load_log_mel else None,
+        front_end=front_end,
     )
 
 

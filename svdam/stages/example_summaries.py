@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from svdam.audio.inversion import log_mels_to_audio
-from svdam.core.config import FRONT_END
+from svdam.core.front_end import FrontEnd
 from svdam.core.summaries import Summaries
 from svdam.results.examples import AMResults
 from svdam.results.responses import RealResponses
@@ -62,7 +62,8 @@ def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
     """
     with Summaries(folder, replace=True) as summaries:
         summaries.configuration(results.provenance)
-        _examples(summaries, "examples/start", results.start_examples, 0, _SOUNDS)
+        start = results.start_examples
+        _examples(summaries, "examples/start", start, 0, _SOUNDS, results.front_end)
     for index, configuration in enumerate(results.configurations):
         with Summaries(os.path.join(folder, configuration.folder_name)) as summaries:
             summaries.hparams(vars(configuration), _metrics(results, index))
@@ -74,6 +75,7 @@ def write_summaries(folder: str | os.PathLike, results: AMResults) -> None:
                 results.examples[index],
                 configuration.num_steps,
                 sounds,
+                results.front_end,
             )
 
 
@@ -87,7 +89,8 @@ def write_response_summaries(folder: str | os.PathLike, real: RealResponses) -> 
         summaries.histogram("responses/real", real.responses, 0)
         for name, extremes in (("highest", real.highest), ("lowest", real.lowest)):
             summaries.histogram(f"responses/{name}", extremes.responses, 0)
-            _examples(summaries, f"real/{name}", extremes.excerpts[..., np.newaxis], 0, _SOUNDS)
+            excerpts = extremes.excerpts[..., np.newaxis]
+            _examples(summaries, f"real/{name}", excerpts, 0, _SOUNDS, real.front_end)
 
 
 def _metrics(results: AMResults, index: int) -> dict[str, float]:
@@ -127,12 +130,18 @@ def _spread(count: int, points: int) -> list[int]:
 
 
 def _examples(
-    summaries: Summaries, name: str, examples: np.ndarray, step: int, sounds: int
+    summaries: Summaries,
+    name: str,
+    examples: np.ndarray,
+    step: int,
+    sounds: int,
+    front_end: FrontEnd | None,
 ) -> None:
     """Pictures of what is a spectrogram, (batch, frames, mels, 1), and sounds of log-mel."""
     if examples.ndim != 4 or examples.shape[-1] != 1:
         return
     summaries.log_mels(name, examples[:_SHEET], step, columns=4)
-    if examples.shape[2] == FRONT_END.num_mels:
+    if front_end is not None and examples.shape[2] == front_end.num_mels:
+        samples = log_mels_to_audio(examples[:sounds, ..., 0], front_end=front_end)
         # A name of its own: TensorBoard shows one kind of thing under each.
-        summaries.audio(f"sounds/{name}", log_mels_to_audio(examples[:sounds, ..., 0]), step, 22050)
+        summaries.audio(f"sounds/{name}", samples, step, front_end.sample_rate)

@@ -4,9 +4,11 @@ What belongs together must have the same one; where it does not, messages name t
 """
 
 import os
+from typing import Any
 
-from svdam.audio.front_ends import front_end_name, get_front_end
+from svdam.audio.front_ends import FRONT_ENDS, front_end_name, get_front_end
 from svdam.core.front_end import FrontEnd
+from svdam.core.settings import setting
 from svdam.core.validation import InputError
 from svdam.data.records import Records
 from svdam.results.model_cards import read_model_card
@@ -26,6 +28,43 @@ def named_front_end(name: str, flag: str = "front_end") -> FrontEnd:
         return get_front_end(name)
     except InputError as error:
         raise InputError(f"--{flag}: {str(error).removeprefix('front end: ')}") from error
+
+
+def model_front_end_setting(model: str) -> Any:
+    """Setting of commands that search: the front end of a model that has no card."""
+    return setting(
+        None,
+        f"Front end of the {model}, if it has no model card: {', '.join(FRONT_ENDS)}, or a .json "
+        "file. By default, excerpts with 80 bands are those of ismir2015, and others those of the "
+        "other model.",
+        path=True,
+    )
+
+
+def model_front_end(model: str | os.PathLike, flag: str, name: str | None) -> FrontEnd | None:
+    """The front end of a model, from its card or from a flag.
+
+    Args:
+        model: The model's file.
+        flag: The flag that named it.
+        name: What ``--{flag}_front_end`` says.
+
+    Returns:
+        The front end; None if neither says one.
+
+    Raises:
+        InputError: If they contradict each other, or one is damaged.
+    """
+    card = read_model_card(model)
+    if name is None:
+        return None if card is None else card.front_end
+    named = named_front_end(name, f"{flag}_front_end")
+    if card is not None and not card.front_end.is_like(named):
+        raise InputError(
+            f"--{flag}_front_end: is {front_end_name(named)}, but the model card of {model} says "
+            f"{front_end_name(card.front_end)}; leave out the flag, or correct the card"
+        )
+    return named
 
 
 def require_same_front_end(records: Records, **models: str | os.PathLike | None) -> None:

@@ -1,15 +1,13 @@
 """What a listener, another classifier, hears in the sets of a page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from svdam.core.front_end import FrontEnd
 from svdam.core.settings import setting
 from svdam.core.validation import InputError
 from svdam.evaluation.transfer import measure_transfer
-from svdam.report.content import HeardSets
+from svdam.report.content import ExampleSet, HeardSets
 
 if TYPE_CHECKING:
     from svdam.explain.listener import Listener
@@ -72,17 +70,21 @@ def open_listener(
         raise InputError(str(error).replace("--response", "--listener_response")) from error
 
 
-def heard_sets(listener: "Listener", sets: Mapping[str, np.ndarray]) -> HeardSets:
+def heard_sets(
+    open_for: "Callable[[FrontEnd], Listener]", sets: Mapping[str, ExampleSet]
+) -> HeardSets:
     """What a listener hears in the sets of `ORDER`.
 
     Args:
-        listener: The listener.
-        sets: (N, frames, bands) excerpts of each set, by its name.
+        open_for: Opens the listener for excerpts of a front end.
+        sets: Each set, by its name.
 
     Raises:
         InputError: If a response is not finite, or a set has fewer than two excerpts.
     """
-    responses = {name: listener(sets[name]) for name in ORDER}
+    listeners = {one.front_end: open_for(one.front_end) for one in sets.values()}
+    responses = {name: listeners[sets[name].front_end](sets[name].log_mels) for name in ORDER}
+    listener = listeners[sets["start"].front_end]
     return HeardSets(
         listener=listener.where,
         response=listener.response,

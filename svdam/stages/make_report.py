@@ -4,6 +4,7 @@ TensorFlow is needed only for a listener, and for the summaries at the very end.
 """
 
 import dataclasses
+import functools
 import shlex
 import warnings
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from svdam.audio.inversion import INVERSIONS
-from svdam.core.config import FRONT_END
 from svdam.core.files import checksum
 from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
@@ -20,7 +20,7 @@ from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError
 from svdam.evaluation.ranking import Configuration, Ranking
 from svdam.report.assets import Synthesis
-from svdam.report.content import ExampleSet, HeardSets, ReportContent, SpectrogramAxes
+from svdam.report.content import BridgeFacts, ExampleSet, HeardSets, ReportContent
 from svdam.report.figures import figure_4_sets
 from svdam.report.pages import write_report
 from svdam.results.array_files import fingerprint
@@ -149,7 +149,6 @@ def read_content(settings: ReportSettings) -> ReportContent:
     return ReportContent(
         response=grid.response,
         direction=grid.direction,
-        axes=SpectrogramAxes.of(),
         start=start,
         configurations=configurations,
         **searched,
@@ -178,6 +177,7 @@ def read_content(settings: ReportSettings) -> ReportContent:
         },
         distance_layer=ranking.layer,
         heard=heard,
+        bridge=_bridge(grid),
     )
 
 
@@ -253,6 +253,12 @@ def _require_same_search(
         raise InputError(f"--{flag}: {folder} explains another classifier than --grid; {again}")
 
 
+def _bridge(grid: AMResults) -> BridgeFacts | None:
+    """What the run says about the bridge that it used, if it did."""
+    found = grid.provenance.get("bridge")
+    return BridgeFacts(**found) if found else None
+
+
 def _inputs(settings: ReportSettings) -> dict[str, str]:
     """The SHA-256 of the listener, which is the only file that is not in a run folder."""
     if settings.listener is None:
@@ -272,14 +278,14 @@ def _heard(settings: ReportSettings, sets: dict[str, ExampleSet | None]) -> Hear
             raise InputError(
                 f"--listener: maximized and minimized examples are compared; specify --{flag}"
             )
-    listener = open_listener(
+    open_for = functools.partial(
+        open_listener,
         settings.listener,
         str(settings.listener_response),
-        FRONT_END,
-        settings.allow_unsafe_model,
-        settings.import_module,
+        allow_unsafe=settings.allow_unsafe_model,
+        import_module=settings.import_module,
     )
-    heard = heard_sets(listener, {name: one.log_mels for name, one in found.items()})
+    heard = heard_sets(open_for, found)
     for name, values in heard.responses.items():
         found[name].measures = {**(found[name].measures or {}), "listener": values}
     return heard
@@ -314,5 +320,5 @@ def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> 
             pixels = np.asarray(Image.open(path).convert("RGB"))
             summaries.images(f"report/{path.stem}", pixels[np.newaxis], 0)
         for name, one in figure_4_sets(content):
-            sounds = synthesis.to_audio(one.log_mels[:4])
-            summaries.audio(f"report/{name}", sounds, 0, synthesis.sample_rate)
+            sounds = synthesis.to_audio(one.log_mels[:4], front_end=one.front_end)
+            summaries.audio(f"report/{name}", sounds, 0, one.front_end.sample_rate)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from svdam.core.distribution import STRATEGIES, is_chief, make_strategy
 from svdam.core.files import checksum
+from svdam.core.front_end import FrontEnd
 from svdam.core.precision import precision_setting, resolve_precision
 from svdam.core.runs import Run, start_run
 from svdam.core.settings import (
@@ -26,11 +27,12 @@ from svdam.explain.starts import parse_seeds, starting_latents
 from svdam.results.examples import AMResults, write_results
 from svdam.results.latents import latents_path
 from svdam.stages.example_summaries import write_summaries
+from svdam.stages.front_ends import model_front_end, model_front_end_setting
+from svdam.stages.inputs import input_records
 
 if TYPE_CHECKING:
-    import keras
-
     from svdam.explain.optimizers import Optimizer
+    from svdam.stages.bridging import Pair
 
 NO_GENERATOR = "none"
 """Value of ``--generator`` that searches the excerpt itself (eq. 1)."""
@@ -58,6 +60,15 @@ class SearchSettings(Settings):
         "logit - 0.5 * conv1.",
     )
     output_is: str = output_setting()
+    classifier_front_end: str | None = model_front_end_setting("classifier")
+    generator_front_end: str | None = model_front_end_setting("generator")
+    records: str | None = setting(
+        None,
+        "Records, with audio, of which 100 excerpts tell how well the response survives the bridge "
+        "between two front ends; a run folder of prepare_data, or builtin. By default, this is not "
+        "measured.",
+        path=True,
+    )
     direction: str = setting(
         "max", "Whether to maximize (max) or minimize (min) the response.", choices=DIRECTIONS
     )
@@ -130,6 +141,8 @@ class SearchSettings(Settings):
                 f"--prior={self.prior}: with --generator=none, the excerpt itself is optimized, "
                 "which has no prior; add --prior=none --prior_weights=0"
             )
+        if self.generator == NO_GENERATOR and self.generator_front_end:
+            raise InputError("--generator_front_end: there is none with --generator=none")
         if self.prior == "none" and any(self.prior_weights):
             raise InputError(
                 f"--prior_weights: found {self.prior_weights}, but with --prior=none there is no "
@@ -167,7 +180,9 @@ def maximize_activation(settings: SearchSettings) -> AMResults | None:
         InputError: If a file is missing or damaged, models do not fit, or a combination of
             settings has no meaning.
     """
-    inputs = _checksums(settings)
+    inputs: dict[str, Any] = _checksums(settings)
+    front_ends = _front_ends(settings)
+    records = input_records(settings.records) if settings.records else None
     strategy = make_strategy(settings.strategy)  # Before anything else of TensorFlow runs.
     settings = resolve_precision(settings)
 
@@ -175,10 +190,12 @@ def maximize_activation(settings: SearchSettings) -> AMResults | None:
     from svdam.explain.named_outputs import told_by_card
     from svdam.explain.probabilities import driven_class
     from svdam.models.precision import in_float32
+    from svdam.stages.bridging import checked_bridge
     from svdam.stages.grid import chunk_size, remove_chunks, search
 
     with strategy.scope():
-        generator, classifier = _load_models(settings)
+        pair = _load_models(settings, front_ends)
+    generator, classifier = pair.generator, pair.classifier
     response, output_is = told_by_card(
         classifier, settings.response, settings.output_is, settings.classifier
     )
@@ -193,11 +210,13 @@ def maximize_activation(settings: SearchSettings) -> AMResults | None:
         _optimizer(settings),
         strategy,
     )
+    facts = checked_bridge(pair, response, records)
+    bridge = {} if facts is None else {"bridge": dataclasses.asdict(facts)}
     starts, seeds = starting_latents(settings.seeds, settings.latents, engine.latent_shape)
     grid = settings.learning_rates, settings.prior_weights, settings.num_steps
     models = [model for model in (generator, classifier) if model is not None]
     size = chunk_size(models, len(starts), grid, settings.max_memory)
-    with _open_run(settings, inputs, is_chief(strategy)) as run:
+    with _open_run(settings, inputs | pair.inputs(), is_chief(strategy)) as run:
         found = search(engine, starts, *grid, run, size, settings.response, strategy)
         if found is None:
             return None
@@ -206,7 +225,7 @@ def maximize_activation(settings: SearchSettings) -> AMResults | None:
             response=settings.response,
             direction=settings.direction,
             seeds=seeds,
-            provenance=run.config,
+            provenance=run.config | bridge,
         )
         if driven is not None:
             with in_float32(classifier):
@@ -218,7 +237,11 @@ def maximize_activation(settings: SearchSettings) -> AMResults | None:
         write_results(run.folder, results)
         write_summaries(run.tensorboard, results)
         run.mark_complete(
-            {"configurations": len(results.configurations), "examples": len(results.seeds)}
+            {
+                "configurations": len(results.configurations),
+                "examples": len(results.seeds),
+                **bridge,
+            }
         )
         remove_chunks(run)  # Last: a run without them and not complete would start again.
     _report(results, run.folder)
@@ -237,12 +260,26 @@ def _checksums(settings: SearchSettings) -> dict[str, str]:
     return {f"{name}_sha256": checksum(path) for name, path in paths.items()}
 
 
-def _load_models(settings: SearchSettings) -> "tuple[keras.Model | None, keras.Model]":
+def _front_ends(settings: SearchSettings) -> tuple[FrontEnd | None, FrontEnd | None]:
+    """What cards and flags say about the front ends of generator and classifier."""
+    from svdam.models.loading import model_path
+
+    generator = None
+    if settings.generator != NO_GENERATOR:
+        path = model_path(settings.generator, "generator")
+        generator = model_front_end(path, "generator", settings.generator_front_end)
+    path = model_path(settings.classifier, "classifier")
+    return generator, model_front_end(path, "classifier", settings.classifier_front_end)
+
+
+def _load_models(
+    settings: SearchSettings, front_ends: tuple[FrontEnd | None, FrontEnd | None]
+) -> "Pair":
     from svdam.explain.named_outputs import with_card
     from svdam.explain.responses import named_layers
     from svdam.models.loading import load_model
     from svdam.models.precision import use_mixed_bfloat16
-    from svdam.models.shapes import matched_models
+    from svdam.stages.bridging import paired_models
 
     options = settings.allow_unsafe_model, settings.import_module
     layers = named_layers(settings.response)
@@ -250,16 +287,17 @@ def _load_models(settings: SearchSettings) -> "tuple[keras.Model | None, keras.M
     generator = None
     if settings.generator != NO_GENERATOR:
         generator = load_model(settings.generator, "generator", None, *options)
-    generator, classifier = matched_models(generator, classifier)
-    shape = tuple(classifier.input_shape[1:])
+    pair = paired_models(generator, classifier, *front_ends)
+    shape = tuple(pair.classifier.input_shape[1:])
     if len(shape) != 3 or shape[-1] != 1:  # Results could not hold them.
         raise InputError(
             f"--classifier: it takes {shape}, expected excerpts of shape (frames, mels, 1)"
         )
     if settings.precision == "mixed_bfloat16":
-        for model in filter(None, (generator, classifier)):
+        for model in filter(None, (pair.generator, pair.classifier)):
             use_mixed_bfloat16(model)
-    return generator, with_card(classifier, settings.classifier)
+    with_card(pair.classifier, settings.classifier)
+    return pair
 
 
 def _optimizer(settings: SearchSettings) -> "Optimizer":

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from svdam.core.config import FRONT_END
 from svdam.core.files import checksum
+from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError, quoted_list
 from svdam.data.song_entry import SongEntry
 from svdam.datasets.labels import frame_labels, parse_labels
 from svdam.datasets.sources import AUDIO_SUFFIXES, SPLITS, read_list
 from svdam.results.predictions import read_predictions, read_truth, truth_of_frames
+from svdam.stages.front_ends import require_same_front_end
 from svdam.stages.inputs import input_records
 
 
@@ -41,6 +44,7 @@ class ClassifierOnRecords:
 
     Attributes:
         inputs: Fingerprints of what is read, for the run's configuration.
+        front_end: Front end of the records.
         has_splits: Whether there are splits: always.
     """
 
@@ -81,7 +85,8 @@ class ClassifierOnRecords:
         self._records = input_records(records)
         self._pitch_shifts = pitch_shifts
         self._audio = audio
-        front_end = self._records.front_end
+        require_same_front_end(self._records, classifier=path)
+        front_end = self.front_end = self._records.front_end
         expected_input = (front_end.excerpt_frames, front_end.num_mels, 1)
         model = load_model(
             path, "classifier", expected_input, allow_unsafe_model, import_module=import_module
@@ -155,11 +160,17 @@ class PredictionFiles:
 
     Attributes:
         inputs: Fingerprints of what was read, for the run's configuration.
+        front_end: What the frames of the predictions are those of.
         has_splits: Whether the labels say which songs are for testing.
     """
 
     def __init__(
-        self, paths: Sequence[str], labels: str | None, labels_per_second: float, records: str
+        self,
+        paths: Sequence[str],
+        labels: str | None,
+        labels_per_second: float,
+        records: str,
+        front_end: FrontEnd = FRONT_END,
     ):
         """Reads the predictions and finds their labels.
 
@@ -169,6 +180,7 @@ class PredictionFiles:
                 the labels of ``records``.
             labels_per_second: Entries a second of the arrays in an .npz file.
             records: A folder of prepare_data, or ``builtin``.
+            front_end: Front end of predictions whose labels are not those of records.
 
         Raises:
             InputError: If something is missing or does not fit.
@@ -176,7 +188,7 @@ class PredictionFiles:
         self._predictions = read_predictions(paths)
         self._stems = {_stem(name): name for name in self._predictions}
         self.inputs: dict[str, Any] = {"predictions_sha256": [checksum(p) for p in paths]}
-        self._place = f"--labels: {labels}"
+        self._place, self.front_end = f"--labels: {labels}", front_end
         if labels is None:
             self._splits: dict[str | None, dict] = self._labels_of_records(records)
         elif Path(labels, "filelists").is_dir():
@@ -217,6 +229,7 @@ class PredictionFiles:
     def _labels_of_records(self, folder: str) -> dict[str | None, dict]:
         records = input_records(folder)
         self.inputs["records_fingerprint"] = records.fingerprint
+        self.front_end = records.front_end
         self._place = f"--records: {records.folder}"
         splits: dict[str | None, dict] = {}
         for song in records.songs():
@@ -261,7 +274,7 @@ class PredictionFiles:
             if name is None:
                 raise InputError(f"--predictions: hold no {song!r}, which is in {path}")
             labels[name] = truth_of_frames(
-                entries, len(self._predictions[name]), labels_per_second, name
+                entries, len(self._predictions[name]), labels_per_second, name, self.front_end
             )
         self._warn_of_unlabelled(labels)
         return labels
@@ -272,9 +285,8 @@ class PredictionFiles:
             if optional:
                 return None
             raise InputError(f"{path}: no such file; it should contain the labels of {name!r}")
-        return frame_labels(
-            parse_labels(path.read_bytes(), str(path)), len(self._predictions[name])
-        )
+        segments = parse_labels(path.read_bytes(), str(path))
+        return frame_labels(segments, len(self._predictions[name]), self.front_end)
 
     def _named(self, song: str) -> str | None:
         """The name in the prediction files of a song that may be named with a suffix or without."""

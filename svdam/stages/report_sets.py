@@ -1,18 +1,17 @@
 """From runs to what pages show: excerpts with their names, numbers and sounds."""
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from svdam.audio.inversion import (
     GRIFFIN_LIM_ITERATIONS,
     log_mels_to_audio,
     round_trip_error_db,
 )
-from svdam.core.config import FRONT_END
+from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError
 from svdam.evaluation.concept import CLAIMED_SIGN, compare_sets, measure_excerpts
 from svdam.evaluation.ranking import RankedConfiguration
@@ -27,7 +26,8 @@ def start_set(grid: AMResults) -> ExampleSet:
     return ExampleSet(
         key="start",
         title="before optimization",
-        log_mels=_squeezed(grid.start_examples),
+        log_mels=grid.start_examples[..., 0],
+        front_end=examples_front_end(grid),
         responses=grid.start_responses,
         probabilities=grid.start_probabilities,
         labels=_seed_labels(grid),
@@ -53,7 +53,8 @@ def example_set(
     return ExampleSet(
         key=key,
         title=title,
-        log_mels=_squeezed(results.examples[position]),
+        log_mels=results.examples[position][..., 0],
+        front_end=examples_front_end(results),
         responses=results.responses[position],
         probabilities=None if results.probabilities is None else results.probabilities[position],
         labels=_seed_labels(results),
@@ -70,7 +71,7 @@ def real_set(real: RealResponses, word: str) -> ExampleSet:
     top = real.highest if word == "highest" else real.lowest
 
     def label(song: int, first_frame: int) -> str:
-        minutes, seconds = divmod(first_frame / FRONT_END.frames_per_second, 60)
+        minutes, seconds = divmod(first_frame / real.front_end.frames_per_second, 60)
         return f"{real.song_ids[song]}, {int(minutes)}:{seconds:04.1f}"
 
     count = len(top.responses)
@@ -82,6 +83,7 @@ def real_set(real: RealResponses, word: str) -> ExampleSet:
         labels=[label(*where) for where in zip(top.song, top.first_frame, strict=True)],
         probabilities=top.probabilities,
         sounds_of=tuple(range(count)),
+        front_end=real.front_end,
     )
 
 
@@ -100,21 +102,26 @@ def sound_synthesis(inversion: str = "pseudo_inverse", momentum: float = 0.0) ->
     algorithm = f"the fast Griffin-Lim algorithm (momentum {momentum:g})"
     return Synthesis(
         functools.partial(log_mels_to_audio, inversion=inversion, momentum=momentum),
-        FRONT_END.sample_rate,
         round_trip_error_db,
         f"Sounds are synthesised with {ways[inversion]} and {GRIFFIN_LIM_ITERATIONS} iterations of "
         f"{algorithm if momentum else 'the Griffin-Lim algorithm'}.",
     )
 
 
-def _squeezed(examples: np.ndarray) -> np.ndarray:
-    expected = (FRONT_END.excerpt_frames, FRONT_END.num_mels, 1)
-    if examples.shape[1:] != expected:
+def examples_front_end(results: AMResults) -> FrontEnd:
+    """The front end of examples, which a report needs for its axes and sounds.
+
+    Raises:
+        InputError: If it is not known, or the examples are not of its form.
+    """
+    front_end, shape = results.front_end, results.examples.shape[2:]
+    if front_end is None or shape[1:] != (front_end.num_mels, 1):
         raise InputError(
-            f"--grid: examples have shape {examples.shape[1:]}, expected {expected}: a report "
-            "shows log-mel excerpts of the paper's front end only"
+            f"--grid: the front end of its examples of shape {shape} is not known, so they have no "
+            "axes and no sounds; run maximize_activation with --generator_front_end, or with a "
+            "generator that has a model card"
         )
-    return examples[..., 0]
+    return dataclasses.replace(front_end, excerpt_frames=shape[0])
 
 
 def _seed_labels(results: AMResults) -> list[str]:
@@ -132,7 +139,7 @@ def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[Co
     measured = {}
     for name, one in sets.items():
         if one is not None:
-            measured[name] = one.measures = measure_excerpts(one.log_mels)
+            measured[name] = one.measures = measure_excerpts(one.log_mels, one.front_end)
     comparisons = [
         ("start", "maximized", True, 1),
         ("start", "minimized", True, -1),

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from svdam.evaluation.ranking import (
 from svdam.evaluation.realism import Realism, measure_realism
 from svdam.results.array_files import fingerprint
 from svdam.results.examples import AMResults, read_results
+from svdam.results.model_cards import read_model_card
 from svdam.results.rankings import (
     RANKING_NAME,
     REALISM_NAME,
@@ -38,11 +39,20 @@ from svdam.results.rankings import (
     write_realism,
 )
 from svdam.results.responses import RealResponses, compared_responses, read_responses
+from svdam.stages.front_ends import listed_front_ends
 from svdam.stages.inputs import input_records
 from svdam.stages.maximize_activation import SearchSettings
 
 ExcerptFunction = Callable[[np.ndarray], np.ndarray]
 """From (N, frames, mels, 1) excerpts to what is measured of each."""
+
+
+class Measures(NamedTuple):
+    """The same measure of examples and of real excerpts, which may have two front ends."""
+
+    of_examples: ExcerptFunction
+    of_real: ExcerptFunction
+
 
 _BATCH = 64  # Real excerpts that are measured at once.
 _METRICS = {
@@ -112,11 +122,10 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
     grid_run, real_run = _runs(results, real)
     compared = compared_responses(real, results, settings.num_real)
     kept = _kept_configurations(results, settings.drop_unusable)
-    shape = results.examples.shape[2:]
-    units = _layers(settings, real_run, shape)
+    units = _layers(settings, real_run, results, real)
     measures = {}
     if settings.critic:
-        measures["scores"] = _critic(settings, shape)
+        measures["scores"] = _critic(settings, results, real)
     if settings.nearest_layer:
         measures["units"] = units["nearest_layer"]
     ranking = _ranked(settings, results, real, compared, kept, units.get("distance_layer"))
@@ -180,7 +189,7 @@ def _ranked(
     real: RealResponses,
     compared: np.ndarray,
     kept: list[int],
-    units: ExcerptFunction | None,
+    units: Measures | None,
 ) -> Ranking:
     """Ranks the kept configurations by their responses, or by the units of a layer."""
     generated, reference = results.responses[kept], compared
@@ -216,7 +225,7 @@ def _ranked(
 
 
 def _layer_responses(
-    results: AMResults, real: RealResponses, kept: list[int], count: int, units: ExcerptFunction
+    results: AMResults, real: RealResponses, kept: list[int], count: int, units: Measures
 ) -> tuple[np.ndarray, np.ndarray]:
     """Units (C, N, n) of the examples and (count, n) of the most extreme real excerpts."""
     excerpts = real.extremes(results.direction).excerpts
@@ -227,13 +236,14 @@ def _layer_responses(
             f"--num_real={len(excerpts)}"
         )
     examples = results.examples[kept]
-    generated = units(examples.reshape(-1, *examples.shape[2:]))
-    return generated.reshape(*examples.shape[:2], -1), units(excerpts[:count, ..., np.newaxis])
+    generated = units.of_examples(examples.reshape(-1, *examples.shape[2:]))
+    compared = units.of_real(excerpts[:count, ..., np.newaxis])
+    return generated.reshape(*examples.shape[:2], -1), compared
 
 
 def _layers(
-    settings: SelectionSettings, real_run: Run, shape: tuple[int, ...]
-) -> dict[str, ExcerptFunction]:
+    settings: SelectionSettings, real_run: Run, results: AMResults, real: RealResponses
+) -> dict[str, Measures]:
     """The layers of the classifier of ``--responses`` that flags name: from excerpts to units."""
     named = {"distance_layer": settings.distance_layer, "nearest_layer": settings.nearest_layer}
     layers = {flag: layer for flag, layer in named.items() if layer}
@@ -241,6 +251,7 @@ def _layers(
         return {}
 
     from svdam.explain.activations import layer_units
+    from svdam.models.bridge import bridged_classifier
     from svdam.models.loading import load_model
 
     classifier = load_model(
@@ -250,35 +261,62 @@ def _layers(
         import_module=settings.import_module,
         output_names=[*layers.values()],
     )
-    return {flag: layer_units(classifier, layer, shape, flag) for flag, layer in layers.items()}
+    example_shape = results.examples.shape[2:]
+    real_shape = (*real.highest.excerpts.shape[1:], 1)
+    own, source = results.classifier_front_end, results.front_end
+    hearing = classifier
+    if own is not None and source is not None and own != source:
+        hearing = bridged_classifier(classifier, own, source, "--classifier: it")
+    return {
+        flag: Measures(
+            layer_units(hearing, layer, example_shape, flag),
+            layer_units(classifier, layer, real_shape, flag),
+        )
+        for flag, layer in layers.items()
+    }
 
 
-def _realism(measures: dict[str, ExcerptFunction], examples: np.ndarray, real_run: Run) -> Realism:
+def _realism(measures: dict[str, Measures], examples: np.ndarray, real_run: Run) -> Realism:
     """Measures (C, N, frames, mels, 1) examples and the real excerpts; see `measure_realism`."""
     flat = examples.reshape(-1, *examples.shape[2:])
     parts: dict[str, list[np.ndarray]] = {name: [] for name in measures}
     for batch in _real_batches(real_run):
         for name, measure in measures.items():
-            parts[name].append(measure(batch))
+            parts[name].append(measure.of_real(batch))
     values = {}
     for name, measure in measures.items():
-        found = measure(flat)
+        found = measure.of_examples(flat)
         values[name] = found.reshape(*examples.shape[:2], *found.shape[1:])
         values[f"real_{name}"] = np.concatenate(parts[name])
     return measure_realism(**values)
 
 
-def _critic(settings: SelectionSettings, shape: tuple[int, ...]) -> ExcerptFunction:
+def _critic(settings: SelectionSettings, results: AMResults, real: RealResponses) -> Measures:
     """The critic: from (N, frames, mels, 1) excerpts to (N,) scores."""
     from svdam.models.batches import in_batches
-    from svdam.models.loading import load_model
+    from svdam.models.loading import load_model, model_path
     from svdam.models.shapes import fitted_model
 
+    card = read_model_card(model_path(str(settings.critic), "critic"))
+    found = {"examples": results.front_end, "responses": real.front_end}
+    if card is not None:
+        found["critic"] = card.front_end
+    known = {what: one for what, one in found.items() if one is not None}
+    if not all(one.is_like(real.front_end) for one in known.values()):
+        raise InputError(
+            f"--critic: the front ends differ ({listed_front_ends(**known)}), so it cannot score "
+            "both examples and real excerpts; leave it out"
+        )
+    shape = results.examples.shape[2:]
     options = settings.allow_unsafe_model, settings.import_module
     critic = load_model(str(settings.critic), "critic", None, *options)
     critic = fitted_model(critic, shape, "--critic: it")
     score = functools.partial(critic, training=False)
-    return lambda excerpts: in_batches(score, excerpts).reshape(len(excerpts), -1)[:, 0]
+
+    def scores(excerpts: np.ndarray) -> np.ndarray:
+        return in_batches(score, excerpts).reshape(len(excerpts), -1)[:, 0]
+
+    return Measures(scores, scores)
 
 
 def _real_batches(real_run: Run) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 from svdam.core.config import FRONT_END
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.report.assets import Synthesis
-from svdam.report.content import ExampleSet, ReportContent, SpectrogramAxes
+from svdam.report.content import ExampleSet, ReportContent
 from svdam.report.pages import write_report
 
 GRID = tuple(
@@ -23,7 +23,7 @@ NUM_EXAMPLES = 50
 
 def write_large_report(folder: Path) -> Path:
     """Writes the report; returns its page."""
-    synthesis = Synthesis(lambda log_mels: log_mels[:, ::23].mean(axis=2), FRONT_END.sample_rate)
+    synthesis = Synthesis(lambda log_mels, front_end: log_mels[:, ::23].mean(axis=2))
     return write_report(folder, large_content(), synthesis)
 
 
@@ -53,7 +53,6 @@ def large_content() -> ReportContent:
     return ReportContent(
         response="logit",
         direction="max",
-        axes=SpectrogramAxes.of(),
         start=_examples(rng, "start", "before optimization", 0.0, mark="start"),
         configurations=configurations,
         maximized=configurations[0],

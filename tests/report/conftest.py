@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from svdam.core.drawing import SpectrogramAxes
 from svdam.evaluation.ranking import Configuration, RankedConfiguration
 from svdam.evaluation.transfer import measure_transfer
 from svdam.report.content import (
@@ -11,7 +12,6 @@ from svdam.report.content import (
     HeardSets,
     RealismRow,
     ReportContent,
-    SpectrogramAxes,
 )
 
 EVIL = "<script>alert(1)</script> & \"friends\" 'live'/..%2f.mp3"
@@ -36,11 +36,11 @@ def make_set(key, mean, count=5, **options):
 
 @pytest.fixture
 def axes():
-    return SpectrogramAxes(70.0, np.geomspace(50, 7800, BANDS))
+    return SpectrogramAxes.of()
 
 
 @pytest.fixture
-def content(axes):
+def content():
     means = [5.0, 3.0, 40.0]
     configurations, ranking = [], []
     for rank, (mean, mark) in enumerate(zip(means, ("best", "median", "worst"), strict=True), 1):
@@ -64,7 +64,6 @@ def content(axes):
     return ReportContent(
         response="logit",
         direction="max",
-        axes=axes,
         start=make_set("start", 0.0, probabilities=np.full(5, 0.5), sounds_of=tuple(range(5))),
         configurations=configurations,
         maximized=configurations[0],

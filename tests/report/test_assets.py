@@ -34,11 +34,12 @@ def test_sound_that_is_not_finite(tmp_path):
 def test_sounds_are_made_in_batches_of_what_was_asked_for(tmp_path, content):
     asked = []
 
-    def synthesise(log_mels):
+    def synthesise(log_mels, front_end):
         asked.append(len(log_mels))
+        assert front_end == content.start.front_end
         return log_mels.mean(axis=2)
 
-    found = save_sounds(tmp_path, content.start, Synthesis(synthesise, 22050), batch_size=2)
+    found = save_sounds(tmp_path, content.start, Synthesis(synthesise), batch_size=2)
     assert asked == [2, 2, 1]
     assert sorted(found) == [0, 1, 2, 3, 4] and found[0].error_db is None
     first, _ = soundfile.read(tmp_path / "start-0000.wav")

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from svdam.audio.front_ends import FRONT_ENDS
+from svdam.core.config import FRONT_END
 from svdam.evaluation.transfer import measure_transfer
 from svdam.report.assets import Sound, Synthesis
+from svdam.report.content import BridgeFacts
 from svdam.report.pages import MINUS, number, render, render_page, write_real_page, write_report
 
 VOID = {"meta", "link", "img", "input", "br", "rect", "path", "use"}
@@ -56,9 +59,8 @@ class Page(HTMLParser):
 def synthesis():
     """Sounds that are no sounds, and an error of the round trip that is known."""
     return Synthesis(
-        lambda log_mels: log_mels.mean(axis=2),
-        22050,
-        lambda log_mel, samples: 1.25 + 0.5 * (samples == log_mel.mean(axis=1)).all(),
+        lambda log_mels, front_end: log_mels.mean(axis=2),
+        lambda log_mel, samples, front_end: 1.25 + 0.5 * (samples == log_mel.mean(axis=1)).all(),
         "Made <by> taking means.",
     )
 
@@ -254,10 +256,33 @@ def test_page_without_optional_parts(content):
     assert not page.all("a", class_="play")
 
 
-def test_axes_of_the_small_spectrograms(axes):
-    page = Page(render("axes.svg", axes, 115, sounds={}))
+def test_axes_of_the_small_spectrograms():
+    page = Page(render("axes.svg", {(FRONT_END, 115): "axes"}, {}))
     assert page.text[:5] == ["100", "500", "1k", "2k", "4k"]
+    assert page.text[5:9] == ["0", "0.5", "1", "1.5"]
     assert page.text[-2:] == ["time (s)", "frequency (Hz)"]
+
+
+def test_sets_of_two_front_ends_have_axes_colours_and_sounds_of_their_own(tmp_path, content):
+    """As for a classifier that hears the examples through a bridge."""
+    yamnet = FRONT_ENDS["yamnet"]
+    for name in ("highest", "lowest"):
+        one = getattr(content, name)
+        log_mels = np.random.default_rng(1).normal(2, 1, size=(3, 96, 64))
+        changed = dataclasses.replace(one, log_mels=log_mels, front_end=yamnet)
+        content = dataclasses.replace(content, **{name: changed})
+    facts = BridgeFacts("ismir2015", "yamnet", "The classifier gets the middle.", 0.87, 40)
+    content = dataclasses.replace(content, bridge=facts)
+    assert content.common_range(content.highest)[0] > content.common_range(content.start)[1] - 4
+    page = Page(write_report(tmp_path, content, synthesis()).read_text("utf-8"))
+    assert {"axes", "axes1"} <= {attrs.get("id") for _, attrs in page.elements}
+    used = [attrs["href"] for tag, attrs in page.elements if tag == "use"]
+    assert used.count("#axes1") == 6 and "#axes" in used
+    for name, rate in (("real-highest", 16000), ("start", 22050)):
+        assert soundfile.info(tmp_path / "sounds" / f"{name}-0000.wav").samplerate == rate
+    text = " ".join(" ".join(page.text).split())
+    for words in ("ismir2015", "yamnet", "The classifier gets the middle.", "0.87", "40 real"):
+        assert words in text
 
 
 @pytest.mark.parametrize(
@@ -293,9 +318,7 @@ def test_round_trip_of_the_real_excerpts_is_reported(report):
 def test_page_of_real_excerpts(tmp_path, content):
     real = np.random.default_rng(1).normal(size=30)
     made = {"note": "</script>"}
-    write_real_page(
-        tmp_path, content.highest, content.lowest, real, "conv$3", content.axes, synthesis(), made
-    )
+    write_real_page(tmp_path, content.highest, content.lowest, real, "conv$3", synthesis(), made)
     page = Page((tmp_path / "index.html").read_text("utf-8"))
     links = [a.get("href") or a.get("src") for _, a in page.elements if "href" in a or "src" in a]
     for link in links:
