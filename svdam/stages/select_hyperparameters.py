@@ -119,8 +119,8 @@ def select_hyperparameters(settings: SelectionSettings) -> Ranking:
     """
     results = read_results(settings.grid, "grid")
     real = read_responses(settings.responses, "responses")
-    grid_run, real_run = _runs(results, real)
     compared = compared_responses(real, results, settings.num_real)
+    grid_run, real_run = _runs(results, real)
     kept = _kept_configurations(results, settings.drop_unusable)
     units = _layers(settings, real_run, results, real)
     measures = {}

@@ -119,8 +119,8 @@ def test_channels_first():
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ((11, 4, 1), r"it takes \(11, 4, 1\), expected \(12, 4, 1\)$"),
-        ((None, 5, 1), r"it takes \(None, 5, 1\), expected \(12, 4, 1\)$"),
+        ((11, 4, 1), r"it takes \(11, 4, 1\), expected \(12, 4, 1\); if .* --front_end="),
+        ((None, 5, 1), r"it takes \(None, 5, 1\), expected \(12, 4, 1\); if .* --front_end="),
         ((4, 12, 1), r"its axes are \(mels, frames\): put a Permute layer"),
         ((48,), "it may be a generator"),
         ((12, 4, 3), r"it takes \(12, 4, 3\)"),

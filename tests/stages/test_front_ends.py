@@ -1,15 +1,34 @@
 """Every command with other front ends than the paper's, in miniature: sizes, rates and names."""
 
+import io
+import json
+import re
+import shutil
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+import soundfile
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
-from svdam.audio.front_ends import get_front_end
+from svdam.audio.front_ends import front_end_name, get_front_end, write_front_end
+from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
-from svdam.results.model_cards import read_model_card
+from svdam.models.bridge import bridged_classifier
+from svdam.models.generator import build_generator
+from svdam.models.loading import load_model
+from svdam.results.examples import read_results
+from svdam.results.model_cards import ModelCard, read_model_card, write_model_card
+from svdam.results.responses import read_responses
+from svdam.stages.collect_responses import ResponseSettings, collect_responses
+from svdam.stages.evaluate_classifier import EvaluationSettings, evaluate_classifier
+from svdam.stages.make_report import ReportSettings, make_report
+from svdam.stages.maximize_activation import SearchSettings, maximize_activation
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
+from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 from svdam.stages.train_classifier import train_classifier
 from svdam.stages.train_gan import train_gan
 from svdam.training.settings import ClassifierSettings, GanSettings
@@ -38,9 +57,9 @@ def runs(request, songs, odd_file, tmp_path_factory):
 
 
 def _all_stages(folder, songs, name):
+    stages = ("data", "classifier", "evaluation", "gan", "responses", "grid", "selection", "report")
     place = types.SimpleNamespace(
-        front_end=get_front_end(name),
-        **{stage: str(folder / stage) for stage in ("data", "classifier", "gan")},
+        front_end=get_front_end(name), **{stage: str(folder / stage) for stage in stages}
     )
     prepare_data(
         PrepareSettings(
@@ -51,6 +70,9 @@ def _all_stages(folder, songs, name):
         ClassifierSettings(
             output=place.classifier, records=place.data, num_epochs=1, epoch_batches=1, batch_size=2
         )
+    )
+    evaluate_classifier(
+        EvaluationSettings(output=place.evaluation, records=place.data, classifier=place.classifier)
     )
     train_gan(
         GanSettings(
@@ -64,6 +86,67 @@ def _all_stages(folder, songs, name):
             clip_spacing=20,
         )
     )
+    collect_responses(
+        ResponseSettings(
+            output=place.responses,
+            records=place.data,
+            classifier=place.classifier,
+            top_n=2,
+            excerpt_spacing=10,
+        )
+    )
+    _explain(place, place.gan, critic=place.gan)
+    return place
+
+
+def _explain(place, generator, **selection):
+    """Search, selection and page with the smallest settings."""
+    maximize_activation(
+        SearchSettings(
+            output=place.grid,
+            classifier=place.classifier,
+            generator=generator,
+            learning_rates=(0.1, 0.01),
+            prior_weights=(0.01,),
+            num_steps=(1,),
+            seeds="0-1",
+            records=selection.pop("records", None),
+        )
+    )
+    select_hyperparameters(
+        SelectionSettings(
+            output=place.selection,
+            grid=place.grid,
+            responses=place.responses,
+            num_resamples=100,
+            nearest_layer="fc2",
+            **selection,
+        )
+    )
+    make_report(
+        ReportSettings(
+            output=place.report,
+            grid=place.grid,
+            selection=place.selection,
+            responses=place.responses,
+            evaluation=place.evaluation,
+            sounds="best",
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def bridged(runs, tmp_path_factory):
+    """The same classifier, explained by a generator of the paper's front end."""
+    folder = tmp_path_factory.mktemp("bridged")
+    generator = folder / "generator.keras"
+    keras.utils.set_random_seed(0)
+    build_generator("square").save(generator)
+    write_model_card(generator, ModelCard(FRONT_END, "excerpts"))
+    place = types.SimpleNamespace(**vars(runs))
+    for stage in ("grid", "selection", "report"):
+        setattr(place, stage, str(folder / stage))
+    _explain(place, str(generator), records=place.data)
     return place
 
 
@@ -100,3 +183,112 @@ def test_a_classifier_of_another_front_end_is_not_trained_further(runs, records_
     )
     with pytest.raises(InputError, match=message):
         train_gan(settings)
+
+
+def test_frames_are_those_of_the_front_end_wherever_time_is_meant(runs):
+    config = json.loads(Path(runs.evaluation, "config.json").read_text())
+    frames_per_second = runs.front_end.sample_rate / runs.front_end.hop_length
+    assert config["settings"]["median_frames"] == round(0.8 * frames_per_second)
+    real = read_responses(runs.responses)
+    rows = real.table()
+    for row, first_frame in zip(rows, real.highest.first_frame, strict=False):
+        assert row["start_secs"] == round(first_frame / frames_per_second, 3)
+
+
+def test_every_run_says_its_front_end(runs):
+    assert read_responses(runs.responses).front_end == runs.front_end
+    results = read_results(runs.grid)
+    assert results.front_end == results.classifier_front_end == runs.front_end
+    assert "bridge" not in results.provenance
+    figure = results.plot()
+    right = figure.axes[0].images[0].get_extent()[1]
+    secs = runs.front_end.excerpt_frames * runs.front_end.hop_length / runs.front_end.sample_rate
+    assert right == pytest.approx(secs)
+    assert results.audio().sample_rate == runs.front_end.sample_rate
+
+
+def test_sounds_of_pages_and_tensorboard_have_the_rate_of_the_front_end(runs):
+    sounds = [*Path(runs.report, "sounds").iterdir(), *Path(runs.responses, "sounds").iterdir()]
+    assert {soundfile.info(path).samplerate for path in sounds} == {runs.front_end.sample_rate}
+    for folder, tag in ((runs.gan, "samples/real"), (runs.responses, "sounds/real/highest")):
+        events = EventAccumulator(f"{folder}/tensorboard", size_guidance={"tensors": 0})
+        events.Reload()
+        ((content, _), *_) = make_ndarray(events.Tensors(tag)[0].tensor_proto)
+        assert soundfile.info(io.BytesIO(content)).samplerate == runs.front_end.sample_rate
+
+
+def test_a_bridge_is_built_measured_kept_and_shown(bridged):
+    results, real = read_results(bridged.grid), read_responses(bridged.responses)
+    assert results.front_end == FRONT_END and results.examples.shape[2:] == (115, 80, 1)
+    assert results.classifier_front_end == real.front_end == bridged.front_end
+    facts = results.provenance["bridge"]
+    assert facts["source"] == "ismir2015" and facts["target"] in ("musicnn", facts["target"])
+    assert facts["num_excerpts"] == 12 and -1 <= facts["correlation"] <= 1
+    classifier = load_model(bridged.classifier, "classifier")
+    through = bridged_classifier(classifier, bridged.front_end, FRONT_END)
+    np.testing.assert_allclose(
+        results.start_responses, through(results.start_examples).numpy()[:, 0], rtol=1e-3, atol=1e-3
+    )
+    page = " ".join(Path(bridged.report, "index.html").read_text().split())
+    assert facts["description"].split(".")[0] in page and "12 real excerpts" in page
+    rates = {
+        name: soundfile.info(next(Path(bridged.report, "sounds").glob(f"{name}-*"))).samplerate
+        for name in ("start", "real-highest")
+    }
+    assert rates == {"start": 22050, "real-highest": bridged.front_end.sample_rate}
+
+
+def test_runs_of_two_front_ends_are_refused_by_name(runs, bridged, records_folder, tmp_path):
+    own = front_end_name(runs.front_end)
+    output = str(tmp_path / "run")
+    options = dict(output=output, records=str(records_folder), classifier=runs.classifier)
+    message = re.escape(f"(records: ismir2015, classifier: {own})")
+    for stage, settings in (
+        (collect_responses, ResponseSettings(**options)),
+        (evaluate_classifier, EvaluationSettings(**options)),
+    ):
+        with pytest.raises(InputError, match=message):
+            stage(settings)
+    responses = str(tmp_path / "responses")
+    collect_responses(ResponseSettings(output=responses, records=str(records_folder), top_n=2))
+    message = re.escape(f"(responses: ismir2015, classifier of --grid: {own})")
+    for grid in (runs.grid, bridged.grid):
+        with pytest.raises(InputError, match=message):
+            select_hyperparameters(SelectionSettings(output=output, grid=grid, responses=responses))
+    message = re.escape(f"--critic: the front ends differ (examples: ismir2015, responses: {own}")
+    with pytest.raises(InputError, match=message):
+        select_hyperparameters(
+            SelectionSettings(
+                output=output, grid=bridged.grid, responses=runs.responses, critic=runs.gan
+            )
+        )
+
+
+def test_models_without_cards_take_what_flags_say(runs, tmp_path):
+    classifier = tmp_path / "classifier.keras"
+    shutil.copy(f"{runs.classifier}/classifier.keras", classifier)
+    options = dict(
+        output=str(tmp_path / "run"),
+        classifier=str(classifier),
+        learning_rates=(0.1,),
+        prior_weights=(0.01,),
+        num_steps=(1,),
+        seeds="0-1",
+    )
+    results = maximize_activation(SearchSettings(generator=runs.gan, **options))
+    assert results.front_end == runs.front_end  # That of the generator, which fits.
+    message = "if they have different front ends, name .* --classifier_front_end=yamnet"
+    with pytest.raises(InputError, match=message):
+        maximize_activation(SearchSettings(**options))
+    write_front_end(tmp_path / "own.json", runs.front_end)
+    named = dict(classifier_front_end=str(tmp_path / "own.json"))
+    message = "there is no bridge .* to be measured"
+    with pytest.raises(InputError, match=message):
+        maximize_activation(
+            SearchSettings(generator=runs.gan, records=runs.data, **named, **options)
+        )
+    contradiction = dict(generator=runs.gan, generator_front_end="vggish")
+    with pytest.raises(InputError, match="--generator_front_end: is vggish, but the model card"):
+        maximize_activation(SearchSettings(**contradiction, **options))
+    with pytest.raises(InputError, match="front end, vggish, has 64 bands; correct its model card"):
+        maximize_activation(SearchSettings(classifier_front_end="vggish", **options))

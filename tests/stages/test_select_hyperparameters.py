@@ -180,7 +180,8 @@ def band_means(excerpts):
 
 @pytest.fixture
 def bands(monkeypatch):
-    monkeypatch.setattr(selection, "_layers", lambda *arguments: {"distance_layer": band_means})
+    measures = selection.Measures(band_means, band_means)
+    monkeypatch.setattr(selection, "_layers", lambda *arguments: {"distance_layer": measures})
 
 
 def test_a_whole_layer_is_compared_by_the_multivariate_distance(runs, capsys, bands):
