@@ -1,4 +1,4 @@
-"""How well predictions of singing agree with labels: Table 3 and AUROC.
+"""How well predictions, of singing or of any other label, agree with labels: Table 3 and AUROC.
 
 The evaluation of Schlueter & Grill (ISMIR 2015), which the paper's Table 3 uses:
 
@@ -40,6 +40,7 @@ def evaluate(
     *,
     median_frames: int = MEDIAN_FILTER_FRAMES,
     pooled: bool = True,
+    label: str = "singing",
 ) -> dict[str, Any]:
     """Scores predictions against labels (Table 3).
 
@@ -50,6 +51,7 @@ def evaluate(
         median_frames: Length of the median filter; 0 or 1 for none.
         pooled: Whether the frames of all songs are pooled. If not, every score is an array with one
             value a song, and the threshold is the one with the best mean accuracy of the songs.
+        label: What is predicted, in words, for messages.
 
     Returns:
         ``threshold``, ``precision``, ``recall``, ``specificity``, ``f1``, ``error``, ``accuracy``
@@ -81,7 +83,7 @@ def evaluate(
         best = int(np.argmax(scores["accuracy"].mean(axis=0)))
     else:
         best = int(np.searchsorted(thresholds, threshold))
-    auroc = _areas_under_roc(counts, scores)
+    auroc = _areas_under_roc(counts, scores, label)
     result: dict[str, Any] = {name: values[:, best] for name, values in scores.items()}
     if pooled:
         result = {name: float(values[0]) for name, values in result.items()}
@@ -198,14 +200,16 @@ def _thresholds_with(threshold: float | None) -> np.ndarray:
     return np.insert(THRESHOLDS, np.searchsorted(THRESHOLDS, threshold), threshold)
 
 
-def _areas_under_roc(counts: np.ndarray, scores: dict[str, np.ndarray]) -> list[float | None]:
+def _areas_under_roc(
+    counts: np.ndarray, scores: dict[str, np.ndarray], label: str
+) -> list[float | None]:
     """AUROC of every row of ``counts``; None, with a warning, where one class is missing."""
-    num_singing = counts[:, 0, 0] + counts[:, 3, 0]
+    num_positive = counts[:, 0, 0] + counts[:, 3, 0]
     num_other = counts[:, 1, 0] + counts[:, 2, 0]
     areas: list[float | None] = []
-    for row, (singing, other) in enumerate(zip(num_singing, num_other, strict=True)):
-        if not singing or not other:
-            found = "singing" if singing else "no singing"
+    for row, (positive, other) in enumerate(zip(num_positive, num_other, strict=True)):
+        if not positive or not other:
+            found = label if positive else f"no {label}"
             place = f"song {row}: " if len(counts) > 1 else ""
             warnings.warn(
                 f"{place}AUROC is undefined, because all labels are {found}", stacklevel=3

@@ -6,7 +6,7 @@ from svdam.core.summaries import tensorboard_command
 from svdam.models.loading import model_path
 from svdam.stages.front_ends import require_same_front_end
 from svdam.stages.inputs import input_records
-from svdam.training.settings import ClassifierSettings
+from svdam.training.settings import ClassifierSettings, output_names
 
 
 def train_classifier(settings: ClassifierSettings) -> None:
@@ -16,6 +16,7 @@ def train_classifier(settings: ClassifierSettings) -> None:
         InputError: If an input is missing or does not fit, or the loss is not finite.
     """
     records = input_records(settings.records)
+    output_names(records.label_names, settings.num_outputs)
     initial = settings.initial and model_path(settings.initial, "initial")
     require_same_front_end(records, initial=initial)
 

@@ -22,6 +22,7 @@ from svdam.data.excerpts import labelled_batches
 from svdam.data.prefetch import Prefetched
 from svdam.data.records import Records
 from svdam.data.spectra import open_spectra
+from svdam.datasets.labels import in_words
 from svdam.evaluation.detection import evaluate
 from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor
@@ -33,7 +34,7 @@ from svdam.results.model_cards import ModelCard
 from svdam.training.checkpoints import Checkpoints
 from svdam.training.cpu_form import suited_form
 from svdam.training.saving import data_line, save_with_card
-from svdam.training.settings import ClassifierSettings
+from svdam.training.settings import ClassifierSettings, output_names
 
 _SHOWN_EXCERPTS = 8
 _ACTIVATIONS = 1.5  # Memory of a step, in those of the forward pass; measured.
@@ -46,21 +47,31 @@ def classification_loss(
     """Mean cross-entropy with soft targets.
 
     Args:
-        logits: (batch, 1), or (batch, 2) whose second column is singing.
-        labels: (batch,) 1 for singing, 0 for none.
+        logits: (batch, 1), or (batch, 2) whose second column is the positive class; with several
+            labels (batch, labels), independent of each other.
+        labels: (batch,) 1 for positive, 0 for negative; or (batch, labels).
         low_target: Target of label 0.
         high_target: Target of label 1.
 
     Returns:
-        Scalar.
+        Scalar, over several labels their mean.
     """
     targets = low_target + (high_target - low_target) * labels
-    if logits.shape[-1] == 1:
+    if len(labels.shape) == 2:
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+    elif logits.shape[-1] == 1:
         losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, logits[:, 0])
     else:
         pairs = tf.stack([1 - targets, targets], axis=1)
         losses = tf.nn.softmax_cross_entropy_with_logits(pairs, logits)
     return tf.reduce_mean(losses)
+
+
+def _decisions(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """What the logits decide for at probability 0.5, bool, in the shape of the labels."""
+    if len(labels.shape) == 2:
+        return logits > 0
+    return logits[:, 0] > 0 if logits.shape[-1] == 1 else logits[:, 1] > logits[:, 0]
 
 
 class ClassifierTrainer:
@@ -89,7 +100,7 @@ class ClassifierTrainer:
 
         Args:
             excerpts: (batch, frames, bands, 1) raw log-mel.
-            labels: (batch,) float32, 0 or 1.
+            labels: (batch,) float32, 0 or 1; or (batch, labels).
             number: Of the step, int64: dropout depends on it and the seed alone, so that a training
                 that goes on drops what it would have dropped.
 
@@ -105,8 +116,8 @@ class ClassifierTrainer:
             logits = tf.cast(self._classify(excerpts, training=True), tf.float32)
             loss = classification_loss(logits, labels, settings.low_target, settings.high_target)
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        singing = logits[:, 0] > 0 if logits.shape[-1] == 1 else logits[:, 1] > logits[:, 0]
-        accuracy = tf.reduce_mean(tf.cast(singing == (labels > 0.5), tf.float32))
+        correct = _decisions(logits, labels) == (labels > 0.5)
+        accuracy = tf.reduce_mean(tf.cast(correct, tf.float32))
         return {"loss": loss, "accuracy": accuracy}
 
 
@@ -196,11 +207,12 @@ def _model_card(
     training = f"train_classifier: {epoch + 1} epochs of {settings.epoch_batches} batches"
     if error is not None:
         training += f", frame error {error:.2%} on the validation songs"
-    activation = "sigmoid" if settings.num_outputs == 1 else "softmax"
+    names = records.label_names
     return ModelCard(
         records.front_end,
         "logits",
-        activation=activation,
+        output_names=output_names(names, settings.num_outputs),
+        activation="sigmoid" if settings.num_outputs == len(names) else "softmax",
         data=data_line(records),
         training=training,
     )
@@ -296,17 +308,42 @@ class _Validation:
         self._records = records
 
     def scores(self, classifier: keras.Model) -> dict[str, float]:
-        """Error, accuracy, F1 and AUROC, 0 to 1, and the threshold they were taken at."""
+        """Error, accuracy, F1 and AUROC, 0 to 1, and the threshold they were taken at.
+
+        With several labels, there are also those of each label, as ``NAME/error``, and all others
+        are means over the labels.
+        """
         predictor = FramePredictor(classifier, self._records.front_end)
+        labels = [label for label in map(self._records.labels, self._songs) if label is not None]
+        names = self._records.label_names
+        kind = "logits" if len(names) == 1 else "multilabel_logits"
         predictions = [
-            probabilities_of(predictor.predict(self._records.log_mel(song)), "logits")[:, -1]
+            probabilities_of(predictor.predict(self._records.log_mel(song)), kind)
             for song in self._songs
         ]
-        found = (self._records.labels(song) for song in self._songs)
-        labels = [label for label in found if label is not None]
-        scores = evaluate(predictions, labels)
-        names = ("error", "accuracy", "f1", "auroc", "threshold")
-        return {name: float(scores[name]) for name in names if scores[name] is not None}
+        found = {
+            name: _scores(
+                [prediction[:, index - len(names)] for prediction in predictions],
+                [label.reshape(len(label), -1)[:, index] for label in labels],
+                name,
+            )
+            for index, name in enumerate(names)
+        }
+        if len(names) == 1:
+            return found[names[0]]
+        means = {
+            score: float(np.mean([one[score] for one in found.values() if score in one]))
+            for score in ("error", "accuracy", "f1", "auroc")
+            if any(score in one for one in found.values())
+        }
+        return means | {f"{name}/{s}": v for name, one in found.items() for s, v in one.items()}
+
+
+def _scores(predictions: list[np.ndarray], labels: list[np.ndarray], name: str) -> dict[str, float]:
+    """Scores of one label, those that are defined."""
+    scores = evaluate(predictions, labels, label=in_words(name))
+    names = ("error", "accuracy", "f1", "auroc", "threshold")
+    return {score: float(scores[score]) for score in names if scores[score] is not None}
 
 
 def _finite(values: dict[str, tf.Tensor], step: int) -> dict[str, float]:
@@ -332,6 +369,9 @@ def _show_excerpts(summaries: Summaries, records: Records, settings: ClassifierS
     """Sample excerpts with their labels."""
     batches = labelled_batches(records, batch_size=64, seed=settings.seed)
     excerpts, labels = (part.numpy() for part in next(iter(batches)))
-    for name, chosen in (("singing", labels > 0.5), ("no singing", labels <= 0.5)):
-        if chosen.any():
-            summaries.log_mels(f"excerpts/{name}", excerpts[chosen][:_SHOWN_EXCERPTS], 0, columns=4)
+    for name, label in zip(records.label_names, labels.reshape(len(labels), -1).T, strict=True):
+        words = in_words(name)
+        for title, chosen in ((words, label > 0.5), (f"no {words}", label <= 0.5)):
+            if chosen.any():
+                shown = excerpts[chosen][:_SHOWN_EXCERPTS]
+                summaries.log_mels(f"excerpts/{title}", shown, 0, columns=4)

@@ -1,12 +1,14 @@
 """Settings of the trainings; the defaults are the paper's. Light: no TensorFlow is loaded."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from svdam.core.config import GENERATOR_PRESETS
 from svdam.core.distribution import STRATEGIES
 from svdam.core.precision import precision_setting
 from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
-from svdam.core.validation import InputError
+from svdam.core.validation import InputError, quoted_list
+from svdam.datasets.labels import in_words
 
 LIGHT = "light"
 OBJECTIVES = ("wgan_gp", "logistic")
@@ -36,8 +38,8 @@ class ClassifierSettings(Settings):
         maximum=1,
     )
     momentum: float = setting(0.95, "Nesterov momentum.", minimum=0, maximum=0.9999)
-    low_target: float = setting(0.02, "Target for frames without singing.", minimum=0, maximum=0.5)
-    high_target: float = setting(0.98, "Target for frames with singing.", minimum=0.5, maximum=1)
+    low_target: float = setting(0.02, "Target of negative frames.", minimum=0, maximum=0.5)
+    high_target: float = setting(0.98, "Target of positive frames.", minimum=0.5, maximum=1)
     augment: bool = setting(
         True,
         "Time-stretch, pitch-shift and filter the training excerpts, which requires the audio "
@@ -50,7 +52,10 @@ class ClassifierSettings(Settings):
         identity=False,
     )
     num_outputs: int = setting(
-        1, "Number of output neurons: 1, or 2 with softmax.", minimum=1, maximum=2
+        1,
+        "Number of output neurons: one for each label of the records, each with a sigmoid of its "
+        "own; or, for records with a single label, 2 with softmax.",
+        minimum=1,
     )
     precision: str = precision_setting()
     seed: int = setting(0, "Random seed of weights, dropout, excerpts and augmentation.", minimum=0)
@@ -65,6 +70,32 @@ class ClassifierSettings(Settings):
     )
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
+
+
+def output_names(label_names: Sequence[str], num_outputs: int) -> tuple[str, ...]:
+    """Names of a classifier's outputs, in order.
+
+    Args:
+        label_names: What the records have labels of.
+        num_outputs: As many; or 2 with softmax for a single label, the second of which is it.
+
+    Raises:
+        InputError: For any other number.
+    """
+    names = tuple(map(in_words, label_names))
+    if num_outputs == len(names):
+        return names
+    if len(names) == 1 and num_outputs == 2:
+        return f"no {names[0]}", names[0]
+    if len(names) == 1:
+        raise InputError(
+            f"--num_outputs: found {num_outputs}, but the records have a single label, "
+            f"{label_names[0]!r}; expected 1, or 2 with softmax"
+        )
+    raise InputError(
+        f"--num_outputs: found {num_outputs}, but the records have {len(names)} labels "
+        f"({quoted_list(label_names)}); expected {len(names)}, one for each"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

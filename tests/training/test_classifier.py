@@ -14,11 +14,14 @@ import tensorflow as tf
 
 from svdam.core.runs import start_run
 from svdam.core.validation import InputError
+from svdam.data.excerpts import labelled_batches
 from svdam.data.records import open_records
 from svdam.models.classifier import build_svdnet
+from svdam.results.model_cards import read_model_card
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
+from svdam.stages.train_classifier import train_classifier as train
 from svdam.training.classifier import ClassifierTrainer, classification_loss, train_classifier
-from svdam.training.settings import ClassifierSettings
+from svdam.training.settings import ClassifierSettings, output_names
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,85 @@ def test_loss_of_two_outputs_equals_one_output_of_their_difference():
     two = classification_loss(tf.constant(pair), tf.constant(labels))
     one = classification_loss(tf.constant(pair[:, 1:] - pair[:, :1]), tf.constant(labels))
     assert float(two) == pytest.approx(float(one), rel=1e-5)
+
+
+def test_loss_of_several_labels_is_the_mean_of_their_losses():
+    rng = np.random.RandomState(1)
+    logits, labels = rng.normal(size=(5, 3)).astype("f"), rng.randint(0, 2, (5, 3)).astype("f")
+    alone = [
+        float(classification_loss(tf.constant(logits[:, [k]]), tf.constant(labels[:, k])))
+        for k in range(3)
+    ]
+    together = classification_loss(tf.constant(logits), tf.constant(labels))
+    assert float(together) == pytest.approx(np.mean(alone), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("label_names", "num_outputs", "expected"),
+    [
+        (("sing",), 1, ("singing",)),
+        (("sing",), 2, ("no singing", "singing")),
+        (("dog",), 2, ("no dog", "dog")),
+        (("dog", "siren", "car"), 3, ("dog", "siren", "car")),
+        (("sing",), 3, "--num_outputs: found 3, but the records have a single label, 'sing'"),
+        (("dog", "siren"), 1, r"found 1, but the records have 2 labels \('dog', 'siren'\); exp"),
+    ],
+)
+def test_outputs_are_those_of_the_labels(label_names, num_outputs, expected):
+    if isinstance(expected, tuple):
+        assert output_names(label_names, num_outputs) == expected
+        return
+    with pytest.raises(InputError, match=expected):
+        output_names(label_names, num_outputs)
+
+
+def test_several_labels_from_records_to_the_model_card(events_folder, tmp_path):
+    """Two sigmoids on one network: each output must learn its own label from the batches."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = ClassifierSettings(
+        output=str(tmp_path / "run"),
+        records=str(events_folder),
+        num_outputs=2,
+        num_epochs=1,
+        epoch_batches=2,
+        batch_size=4,
+        augment=False,
+    )
+    train(settings)
+    card = read_model_card(tmp_path / "run/classifier.keras")
+    assert card.output_names == ("dog", "siren") and card.activation == "sigmoid"
+    events = EventAccumulator(str(tmp_path / "run/tensorboard"), {"tensors": 0}).Reload()
+    tags = {*events.Tags()["tensors"]}
+    assert {"validation/dog/error", "validation/siren/auroc", "validation/error"} <= tags
+    assert {"excerpts/dog", "excerpts/no siren"} <= tags and "excerpts/singing" not in tags
+    errors = [events.Tensors(f"validation/{name}error")[0] for name in ("dog/", "siren/", "")]
+    dog, siren, mean = (tf.make_ndarray(error.tensor_proto).item() for error in errors)
+    assert mean == pytest.approx((dog + siren) / 2, abs=1e-6)
+
+
+def test_steps_of_several_labels_are_those_of_each(events_folder):
+    """A linear network has no weights that its outputs share, so each learns as if alone."""
+    records = open_records(events_folder)
+    batches = labelled_batches(records, batch_size=8, seed=0)
+
+    def trained(columns):
+        excerpt = keras.Input((115, 80, 1))
+        x = keras.layers.Flatten()(keras.layers.Cropping2D(((50, 50), (0, 0)))(excerpt))
+        start = keras.initializers.Constant(0.0)
+        model = keras.Model(excerpt, keras.layers.Dense(len(columns), kernel_initializer=start)(x))
+        # The mean over the labels halves the gradient of each.
+        rate = 1e-5 * len(columns)
+        trainer = ClassifierTrainer(ClassifierSettings(learning_rate=rate), model)
+        for number, (excerpts, labels) in enumerate(batches.take(3)):
+            chosen = labels if len(columns) > 1 else labels[:, columns[0]]
+            trainer.step(excerpts, chosen, tf.constant(number, tf.int64))
+        return model.get_weights()[0]
+
+    both = trained([0, 1])
+    for column in (0, 1):
+        np.testing.assert_allclose(both[:, [column]], trained([column]), rtol=1e-4, atol=1e-8)
+    assert np.abs(both[:, 0] - both[:, 1]).max() > 1e-6
 
 
 def test_steps_are_nesterov_momentum():
