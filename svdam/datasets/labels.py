@@ -17,8 +17,8 @@ segment with start <= time < end, as in the original ``create_aligned_targets``.
 """
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -140,6 +140,16 @@ def shifted(segments: Sequence[Segment], secs: float) -> list[Segment]:
 def in_words(label: str) -> str:
     """The name of a target in a sentence: ``sing`` is singing."""
     return "singing" if label == SING.name else label
+
+
+def labels_input(label_names: Sequence[str]) -> dict[str, Any]:
+    """What a run's configuration says of the labels of its records: nothing if they are `SING`."""
+    return {} if tuple(label_names) == (SING.name,) else {"label_names": list(label_names)}
+
+
+def run_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of the records that a run of this configuration has read."""
+    return tuple(config.get("inputs", {}).get("label_names", (SING.name,)))
 
 
 def _refuse_other_words(events: Sequence[Event], name: str) -> None:

@@ -16,7 +16,7 @@ from svdam.core.validation import InputError, quoted_list
 from svdam.explain.responses import expand_responses, split_responses
 from svdam.models.loading import load_model, model_path
 from svdam.models.probabilities import names_of_output, num_classes
-from svdam.results.model_cards import model_card_path, read_model_card
+from svdam.results.model_cards import ModelCard, model_card_path, read_model_card
 
 TAGS = "tags"
 """What the output is called in responses whatever its layer is named, unless a layer has it."""
@@ -83,10 +83,16 @@ def told_by_card(
         InputError: If the card has no such name.
     """
     card = getattr(classifier, "model_card", None)
-    if card is not None and output_is == "auto":
-        output_is = _OUTPUT_IS.get((card.outputs, card.activation), "auto")
     names = () if card is None else card.output_names
-    return numbered_outputs(response, names, _layers(classifier), where), output_is
+    numbered = numbered_outputs(response, names, _layers(classifier), where)
+    return numbered, output_by_card(card, output_is)
+
+
+def output_by_card(card: ModelCard | None, output_is: str) -> str:
+    """The setting ``--output_is``, or what the model card says if it is ``auto``."""
+    if card is None or output_is != "auto":
+        return output_is
+    return _OUTPUT_IS.get((card.outputs, card.activation), "auto")
 
 
 def numbered_outputs(

@@ -16,21 +16,26 @@ from svdam.core.npz import read_npz, write_npz
 from svdam.core.validation import InputError, quoted_list
 
 
-def read_predictions(paths: Sequence[str | os.PathLike]) -> dict[str, np.ndarray]:
+def read_predictions(
+    paths: Sequence[str | os.PathLike], num_labels: int = 1
+) -> dict[str, np.ndarray]:
     """Reads prediction files; predictions of several files are averaged, song by song.
 
     Args:
         paths: Prediction files, of the same songs.
+        num_labels: Number of probabilities per frame.
 
     Returns:
-        (frames,) float32 probability of singing, by song.
+        (frames,) float32 probability, by song; (frames, num_labels) if there are several.
 
     Raises:
         InputError: If a file cannot be read, or its songs, lengths or values do not fit.
     """
     total: dict[str, np.ndarray] = {}
     for path in paths:
-        found = {name: _checked(array, f"{path}: {name!r}") for name, array in _songs(path)}
+        found = {
+            name: _checked(array, f"{path}: {name!r}", num_labels) for name, array in _songs(path)
+        }
         if total and found.keys() != total.keys():
             different = quoted_list(sorted(found.keys() ^ total.keys()), 3)
             raise InputError(f"{path}: holds other songs than {paths[0]}: {different}")
@@ -46,11 +51,12 @@ def read_predictions(paths: Sequence[str | os.PathLike]) -> dict[str, np.ndarray
 
 
 def write_predictions(path: str | os.PathLike, predictions: Mapping[str, np.ndarray]) -> None:
-    """Writes (frames,) probabilities by song as a prediction file, atomically."""
-    write_npz(
-        path,
-        {name: np.asarray(values, np.float32)[:, None] for name, values in predictions.items()},
-    )
+    """Writes (frames,) or (frames, labels) probabilities by song, atomically."""
+    columns = {
+        name: np.asarray(values, np.float32).reshape(len(values), -1)
+        for name, values in predictions.items()
+    }
+    write_npz(path, columns)
 
 
 def read_truth(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -114,12 +120,13 @@ def _songs(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     return list(arrays.items())
 
 
-def _checked(array: np.ndarray, place: str) -> np.ndarray:
+def _checked(array: np.ndarray, place: str, num_labels: int) -> np.ndarray:
     flat = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if flat.ndim != 1 or flat.dtype.kind != "f":
+    found = 1 if flat.ndim == 1 else flat.shape[-1]
+    if flat.ndim > 2 or found != num_labels or flat.dtype.kind != "f":
         raise InputError(
-            f"{place} has shape {array.shape} and dtype {array.dtype}, expected (frames, 1) "
-            "probabilities"
+            f"{place} has shape {array.shape} and dtype {array.dtype}, expected (frames, "
+            f"{num_labels}) probabilities"
         )
     if not ((flat >= 0) & (flat <= 1)).all():
         raise InputError(f"{place} holds values that are not probabilities from 0 to 1")

@@ -28,6 +28,7 @@ from svdam.core.settings import (
 )
 from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError, quoted_list
+from svdam.datasets.labels import SING, in_words, targets_of
 from svdam.evaluation import detection
 from svdam.evaluation.table import markdown_table, plain_table
 from svdam.report.charts import detection_chart
@@ -60,9 +61,12 @@ class EvaluationSettings(Settings):
     labels: str | None = setting(
         None,
         "Labels for --predictions: the folder of a data set (with filelists/ and labels/), a "
-        "folder of .lab files, or an .npz file with one array of zeros and ones per song. The "
+        "folder of label files, or an .npz file with one array of zeros and ones per song. The "
         "default is the labels of --records.",
         path=True,
+    )
+    positive_label: tuple[str, ...] = setting(
+        SING.words, "Labels that are positive in the label files of --labels."
     )
     predictions_front_end: str = setting(
         "ismir2015",
@@ -78,7 +82,7 @@ class EvaluationSettings(Settings):
     split: str = setting("test", "Split to evaluate.", choices=("train", "valid", "test"))
     threshold: float | None = setting(
         None,
-        "Probability above which a frame counts as singing. The default is the threshold with "
+        "Probability above which a frame counts as positive. The default is the threshold with "
         "the best accuracy on the songs of the split 'valid'.",
         minimum=0,
         maximum=1,
@@ -121,6 +125,10 @@ class EvaluationSettings(Settings):
             raise InputError(
                 "--labels: requires --predictions; a classifier is evaluated with --records"
             )
+        if self.positive_label != SING.words and not self.labels:
+            raise InputError(
+                "--positive_label: requires --labels; records have labels of their own"
+            )
         if self.predictions_front_end != "ismir2015" and not self.labels:
             raise InputError("--predictions_front_end: requires --labels")
         if not self.pitch_shifts:
@@ -136,7 +144,8 @@ def evaluate_classifier(settings: EvaluationSettings) -> dict[str, Any]:
     """Predicts, scores, and writes ``evaluation.json``, ``predictions.npz`` and summaries.
 
     Returns:
-        Contents of ``evaluation.json``; see `score_songs`.
+        Contents of ``evaluation.json``: what `score_songs` gives; with several labels, ``labels``
+        with that of each.
 
     Raises:
         InputError: If an input is missing or does not fit.
@@ -155,14 +164,24 @@ def evaluate_classifier(settings: EvaluationSettings) -> dict[str, Any]:
             total=source.num_frames(needed), description="predicting", unit="frame"
         ) as bar:
             songs = {split: source.songs(split, bar.update) for split in needed}
-        report = score_songs(songs, settings)
+        reports = {
+            name: score_songs(
+                {split: [song.of(index) for song in found] for split, found in songs.items()},
+                settings,
+                name,
+            )
+            for index, name in enumerate(source.label_names)
+        }
+        scores = {name: report["scores"] for name, report in reports.items()}
+        first = next(iter(reports.values()))
+        report = first if len(reports) == 1 else {"labels": reports}
         predictions = {song.name: song.prediction for split in needed for song in songs[split]}
         write_predictions(run.folder / "predictions.npz", predictions)
         write_json(run.folder / "evaluation.json", report)
-        _write_summaries(run, report, songs[settings.split], settings, front_end)
-        run.mark_complete(report["scores"])
-    chosen = report["threshold_chosen_on"]
-    print(_table(report, plain_table))
+        _write_summaries(run, reports, songs[settings.split], settings, front_end)
+        run.mark_complete(first["scores"] if len(reports) == 1 else scores)
+    chosen = first["threshold_chosen_on"]
+    print("\n\n".join(_table(one, plain_table) for one in reports.values()))
     print("Threshold: " + (f"chosen on split '{chosen}'" if chosen else "as given"))
     print(f"Written to {run.folder}; charts: {tensorboard_command(run.folder)}")
     return report
@@ -176,6 +195,7 @@ def _open_source(settings: EvaluationSettings) -> ClassifierOnRecords | Predicti
             settings.labels_per_second,
             settings.records,
             named_front_end(settings.predictions_front_end, "predictions_front_end"),
+            targets_of(settings.positive_label)[0],
         )
     return ClassifierOnRecords(
         settings.classifier,
@@ -197,28 +217,33 @@ def _median_frames(settings: EvaluationSettings, front_end: FrontEnd = FRONT_END
     return round(secs * front_end.frames_per_second)
 
 
-def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> dict[str, Any]:
+def score_songs(
+    songs: dict[str, list[Song]], settings: EvaluationSettings, label: str = SING.name
+) -> dict[str, Any]:
     """Chooses the threshold and scores the songs, pooled and one by one.
 
     Args:
-        songs: Songs by split; those without labels are not scored.
+        songs: Songs by split, with a single label; those without labels are not scored.
         settings: Split, threshold and median filter.
+        label: Name of the label.
 
     Returns:
         A JSON-ready report: ``scores`` of the pooled songs, ``validation`` (those of the validation
-        songs, if the threshold was chosen on them), ``songs`` (one by one), and the settings.
+        songs, if the threshold was chosen on them), ``songs`` (one by one), the settings, and the
+        ``label`` if it is not ``sing``.
     """
     scored = [song for song in songs[settings.split] if song.label is not None]
     threshold, validation = settings.threshold, None
     if threshold is None:
-        validation = _evaluate(songs["valid"], settings)
+        validation = _evaluate(songs["valid"], settings, label=label)
         threshold = validation["threshold"]
     return {
+        **({} if label == SING.name else {"label": label}),
         "split": settings.split,
         "threshold_chosen_on": "valid" if validation else None,
         "median_frames": _median_frames(settings),
         "pitch_shifts_percent": list(settings.pitch_shifts),
-        "scores": _evaluate(scored, settings, threshold),
+        "scores": _evaluate(scored, settings, threshold, label),
         "validation": validation,
         "songs": _scores_of_single_songs(scored, settings, threshold),
         "songs_without_labels": [song.name for song in songs[settings.split] if song.label is None],
@@ -226,7 +251,10 @@ def score_songs(songs: dict[str, list[Song]], settings: EvaluationSettings) -> d
 
 
 def _evaluate(
-    songs: Sequence[Song], settings: EvaluationSettings, threshold: float | None = None
+    songs: Sequence[Song],
+    settings: EvaluationSettings,
+    threshold: float | None = None,
+    label: str = SING.name,
 ) -> dict[str, Any]:
     labelled = [(song.prediction, song.label) for song in songs if song.label is not None]
     return detection.evaluate(
@@ -234,6 +262,7 @@ def _evaluate(
         [label for _, label in labelled],
         threshold,
         median_frames=_median_frames(settings),
+        label=in_words(label),
     )
 
 
@@ -263,39 +292,50 @@ def _table(report: dict[str, Any], form: Callable) -> str:
     rows = [(row["song"], row) for row in report["songs"]]
     pooled = f"all {len(rows)} songs, frames pooled"
     heading = f"Split '{report['split']}'" if report["split"] else "Song"
+    heading += f", {report['label']}" if "label" in report else ""
     return form([*rows, (pooled, report["scores"])], heading)
 
 
 def _write_summaries(
     run: Run,
-    report: dict[str, Any],
+    reports: dict[str, dict[str, Any]],
     songs: Sequence[Song],
     settings: EvaluationSettings,
     front_end: FrontEnd,
 ) -> None:
-    scores = {name: value for name, value in report["scores"].items() if value is not None}
+    """Writes tables, scores and charts; of several labels, each under its name."""
     with Summaries(run.tensorboard, replace=True) as summaries:
         summaries.configuration(run.config)
-        summaries.text("table", _table(report, markdown_table))
-        summaries.scalars({f"evaluation/{name}": value for name, value in scores.items()}, step=0)
-        rows = {row["song"]: row for row in report["songs"]}
-        charted = [song for song in songs if song.name in rows][: settings.num_charts]
-        for number, song in enumerate(progress(charted, description="charts", unit="song"), 1):
-            chart = _chart(song, rows[song.name], settings, front_end)
-            summaries.images(f"songs/{song.name}", chart[np.newaxis], step=0)
-            _write_png(run.folder / "charts" / f"{number:03d}_{_plain(song.name)}.png", chart)
+        for index, (name, report) in enumerate(reports.items()):
+            suffix = f"/{name}" if len(reports) > 1 else ""
+            summaries.text(f"table{suffix}", _table(report, markdown_table))
+            found = {score: value for score, value in report["scores"].items() if value is not None}
+            summaries.scalars({f"evaluation{suffix}/{s}": v for s, v in found.items()}, step=0)
+            rows = {row["song"]: row for row in report["songs"]}
+            charted = [song.of(index) for song in songs if song.name in rows]
+            charted = charted[: settings.num_charts]
+            for number, song in enumerate(progress(charted, description="charts", unit="song"), 1):
+                chart = _chart(song, rows[song.name], report.get("label"), settings, front_end)
+                summaries.images(f"songs/{song.name}{suffix}", chart[np.newaxis], step=0)
+                file_name = f"{number:03d}_{_plain(song.name + suffix)}.png"
+                _write_png(run.folder / "charts" / file_name, chart)
 
 
 def _chart(
-    song: Song, scores: dict[str, Any], settings: EvaluationSettings, front_end: FrontEnd
+    song: Song,
+    scores: dict[str, Any],
+    label: str | None,
+    settings: EvaluationSettings,
+    front_end: FrontEnd,
 ) -> np.ndarray:
     assert song.label is not None  # Or it had no scores.
+    title = f"{song.name}, {label}" if label else song.name
     area = "undefined" if scores["auroc"] is None else f"{scores['auroc']:.3f}"
     return detection_chart(
         song.prediction,
         song.label,
         scores["threshold"],
-        f"{song.name}: error {100 * scores['error']:.1f} %, F1 {scores['f1']:.3f}, AUROC {area}",
+        f"{title}: error {100 * scores['error']:.1f} %, F1 {scores['f1']:.3f}, AUROC {area}",
         smoothed=detection.smooth_predictions(song.prediction, _median_frames(settings)),
         log_mel=song.load_log_mel() if song.load_log_mel else None,
         front_end=front_end,

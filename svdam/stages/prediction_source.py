@@ -14,8 +14,10 @@ from svdam.core.config import FRONT_END
 from svdam.core.files import checksum
 from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError, quoted_list
+from svdam.data.records import Records
 from svdam.data.song_entry import SongEntry
-from svdam.datasets.labels import frame_labels, parse_labels
+from svdam.datasets.label_files import LABEL_SUFFIXES
+from svdam.datasets.labels import SING, Target, frame_labels, in_words, parse_labels
 from svdam.datasets.sources import AUDIO_SUFFIXES, SPLITS, read_list
 from svdam.results.predictions import read_predictions, read_truth, truth_of_frames
 from svdam.stages.front_ends import require_same_front_end
@@ -28,8 +30,8 @@ class Song:
 
     Attributes:
         name: Its id in the records, or its name in the prediction files.
-        prediction: (frames,) probability of singing.
-        label: (frames,) bool; None if it has no labels.
+        prediction: (frames, labels) probabilities; (frames,) of a single label.
+        label: (frames, labels) bool, or (frames,) likewise; None if the song has no labels.
         load_log_mel: Gives the (frames, num_mels) spectrogram; None if there is none.
     """
 
@@ -38,6 +40,12 @@ class Song:
     label: np.ndarray | None
     load_log_mel: Callable[[], np.ndarray] | None = None
 
+    def of(self, index: int) -> "Song":
+        """The song with one of its labels."""
+        label = None if self.label is None else _columns(self.label)[:, index]
+        prediction = _columns(self.prediction)[:, index]
+        return dataclasses.replace(self, prediction=prediction, label=label)
+
 
 class ClassifierOnRecords:
     """Songs of records, predicted by a classifier.
@@ -45,6 +53,7 @@ class ClassifierOnRecords:
     Attributes:
         inputs: Fingerprints of what is read, for the run's configuration.
         front_end: Front end of the records.
+        label_names: What is predicted: the labels of the records.
         has_splits: Whether there are splits: always.
     """
 
@@ -77,8 +86,9 @@ class ClassifierOnRecords:
         Raises:
             InputError: If one is missing, or they do not fit together.
         """
+        from svdam.explain.named_outputs import load_classifier, output_by_card
         from svdam.models.fully_convolutional import FramePredictor
-        from svdam.models.loading import load_model, model_path
+        from svdam.models.loading import model_path
         from svdam.models.probabilities import kind_of_output
 
         path = model_path(classifier, "classifier")
@@ -88,16 +98,17 @@ class ClassifierOnRecords:
         require_same_front_end(self._records, classifier=path)
         front_end = self.front_end = self._records.front_end
         expected_input = (front_end.excerpt_frames, front_end.num_mels, 1)
-        model = load_model(
-            path, "classifier", expected_input, allow_unsafe_model, import_module=import_module
-        )
+        model = load_classifier(path, expected_input, allow_unsafe_model, import_module)
+        output_is = output_by_card(model.model_card, output_is)
         self._kind = kind_of_output(model, output_is, f"--classifier={path}")
+        self.label_names = self._records.label_names
+        if len(self.label_names) > 1 and (output_is, self._kind) == ("auto", "logits"):
+            self._kind = "multilabel_logits"  # Labels that may apply at the same time.
         self._predictor = FramePredictor(model, front_end, excerpt_by_excerpt=excerpt_by_excerpt)
-        if self._predictor.num_outputs not in (1, 2):
-            raise InputError(
-                f"--classifier: {path} has {self._predictor.num_outputs} outputs, expected 1 "
-                "(singing) or 2 (no singing, and singing)"
-            )
+        names = model.model_card.output_names if model.model_card else ()
+        self._outputs = outputs_of_labels(
+            self.label_names, names, self._predictor.num_outputs, f"--classifier: {path}"
+        )
         self.inputs: dict[str, Any] = {
             "records_fingerprint": self._records.fingerprint,
             "classifier_sha256": checksum(path),
@@ -120,13 +131,13 @@ class ClassifierOnRecords:
         predicted = []
         for song in self._records.songs(split):
             predictions = [
-                probabilities_of(self._predictor.predict(log_mel, on_frames), self._kind)[:, -1]
+                probabilities_of(self._predictor.predict(log_mel, on_frames), self._kind)
                 for log_mel in self._shifted_log_mels(song)
             ]
             predicted.append(
                 Song(
                     song.id,
-                    np.mean(predictions, axis=0, dtype=np.float32),
+                    np.mean(predictions, axis=0, dtype=np.float32)[:, self._outputs],
                     self._records.labels(song) if song.has_labels else None,
                     functools.partial(self._records.log_mel, song),
                 )
@@ -155,12 +166,47 @@ class ClassifierOnRecords:
             yield shifted
 
 
+def outputs_of_labels(
+    label_names: Sequence[str], output_names: Sequence[str], num_outputs: int, where: str
+) -> list[int]:
+    """Which output of a classifier predicts each label.
+
+    Those of the labels' names, if the model card names them all. Otherwise the outputs are those of
+    the labels, in order; for a single label, two outputs are the negative and the positive class.
+
+    Args:
+        label_names: Labels of the records.
+        output_names: What the model card names; empty if nothing does.
+        num_outputs: Number of outputs.
+        where: The classifier, for messages.
+
+    Raises:
+        InputError: If there is another number of outputs.
+    """
+    words, count = [in_words(name) for name in label_names], len(label_names)
+    for wanted in (label_names, words):
+        if set(wanted) <= set(output_names):
+            return [list(output_names).index(name) for name in wanted]
+    if num_outputs == count:
+        return list(range(count))
+    if count == 1 and num_outputs == 2:
+        return [1]
+    expected = (
+        f"1 ({words[0]}) or 2 (no {words[0]}, and {words[0]})"
+        if count == 1
+        else f"{count}, one for each label of the records ({quoted_list(label_names)}), or a model "
+        "card that names them"
+    )
+    raise InputError(f"{where} has {num_outputs} outputs, expected {expected}")
+
+
 class PredictionFiles:
     """Songs of prediction files, with labels from elsewhere.
 
     Attributes:
         inputs: Fingerprints of what was read, for the run's configuration.
         front_end: What the frames of the predictions are those of.
+        label_names: What is predicted.
         has_splits: Whether the labels say which songs are for testing.
     """
 
@@ -171,33 +217,39 @@ class PredictionFiles:
         labels_per_second: float,
         records: str,
         front_end: FrontEnd = FRONT_END,
+        target: Target = SING,
     ):
         """Reads the predictions and finds their labels.
 
         Args:
             paths: Prediction files, whose predictions are averaged.
-            labels: A data set's folder, a folder of .lab files, or an .npz file of truth; None for
+            labels: A data set's folder, a folder of label files, or an .npz file of truth; None for
                 the labels of ``records``.
             labels_per_second: Entries a second of the arrays in an .npz file.
             records: A folder of prepare_data, or ``builtin``.
             front_end: Front end of predictions whose labels are not those of records.
+            target: What is predicted, if the labels are not those of records.
 
         Raises:
             InputError: If something is missing or does not fit.
         """
-        self._predictions = read_predictions(paths)
+        opened = None if labels is not None else input_records(records)
+        self.label_names = (target.name,) if opened is None else opened.label_names
+        self._target = target
+        self._predictions = read_predictions(paths, len(self.label_names))
         self._stems = {_stem(name): name for name in self._predictions}
         self.inputs: dict[str, Any] = {"predictions_sha256": [checksum(p) for p in paths]}
         self._place, self.front_end = f"--labels: {labels}", front_end
-        if labels is None:
-            self._splits: dict[str | None, dict] = self._labels_of_records(records)
-        elif Path(labels, "filelists").is_dir():
-            self._splits = self._labels_of_data_set(Path(labels))
-        elif Path(labels).is_dir():
-            self._splits = {None: self._labels_of_folder(Path(labels))}
+        place = Path(labels or "")
+        if opened is not None:
+            self._splits: dict[str | None, dict] = self._labels_of_records(opened)
+        elif (place / "filelists").is_dir():
+            self._splits = self._labels_of_data_set(place)
+        elif place.is_dir():
+            self._splits = {None: self._labels_of_folder(place)}
         else:
-            self._splits = {None: self._labels_of_arrays(labels, labels_per_second)}
-            self.inputs["labels_sha256"] = checksum(labels)
+            self._splits = {None: self._labels_of_arrays(str(place), labels_per_second)}
+            self.inputs["labels_sha256"] = checksum(place)
         self.has_splits = None not in self._splits
 
     def require_labels(self, split: str, for_threshold: bool) -> None:
@@ -226,8 +278,7 @@ class PredictionFiles:
     def _labels(self, split: str) -> dict[str, np.ndarray | None]:
         return self._splits.get(split if self.has_splits else None, {})
 
-    def _labels_of_records(self, folder: str) -> dict[str | None, dict]:
-        records = input_records(folder)
+    def _labels_of_records(self, records: Records) -> dict[str | None, dict]:
         self.inputs["records_fingerprint"] = records.fingerprint
         self.front_end = records.front_end
         self._place = f"--records: {records.folder}"
@@ -280,12 +331,13 @@ class PredictionFiles:
         return labels
 
     def _read_labels(self, folder: Path, name: str, optional: bool = False) -> np.ndarray | None:
-        path = folder / f"{_stem(name)}.lab"
-        if not path.is_file():
+        paths = [folder / f"{_stem(name)}{suffix}" for suffix in LABEL_SUFFIXES]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
             if optional:
                 return None
-            raise InputError(f"{path}: no such file; it should contain the labels of {name!r}")
-        segments = parse_labels(path.read_bytes(), str(path))
+            raise InputError(f"{paths[0]}: no such file; it should contain the labels of {name!r}")
+        segments = parse_labels(path.read_bytes(), str(path), self._target)
         return frame_labels(segments, len(self._predictions[name]), self.front_end)
 
     def _named(self, song: str) -> str | None:
@@ -302,6 +354,10 @@ class PredictionFiles:
                 f"left out: {quoted_list(left, 3)}",
                 stacklevel=3,
             )
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), -1)
 
 
 def _no_labels(split: str, for_threshold: bool, place: str) -> InputError:

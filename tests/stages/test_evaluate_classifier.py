@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from svdam.models.classifier import build_svdnet
 from svdam.models.fully_convolutional import FramePredictor
 from svdam.results.predictions import read_predictions, truth_of_frames, write_predictions
 from svdam.stages.evaluate_classifier import EvaluationSettings, evaluate_classifier
+from svdam.stages.prediction_source import outputs_of_labels
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -307,6 +309,7 @@ def test_refuses_prediction_files(place, tmp_path, songs, options, message):
         ),
         ({"records": "/none"}, "--records: /none does not exist; create it with"),
         ({"labels": "/x"}, "--labels: requires --predictions"),
+        ({"positive_label": ("dog",)}, "--positive_label: requires --labels"),
         ({"pitch_shifts": ()}, "--pitch_shifts: is empty"),
         ({"pitch_shifts": (10,)}, "--pitch_shifts: needs --audio"),
         ({"pitch_shifts": (-99,), "audio": "/x"}, "--pitch_shifts: found -99"),
@@ -318,6 +321,123 @@ def test_refuses_prediction_files(place, tmp_path, songs, options, message):
 def test_refuses_settings(place, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         evaluate_classifier(settings(place, tmp_path, **options))
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "num_outputs", "expected"),
+    [
+        (("sing",), (), 1, [0]),
+        (("sing",), (), 2, [1]),
+        (("sing",), ("no singing", "singing"), 2, [1]),
+        (("dog",), ("dog", "no dog"), 2, [0]),
+        (("dog",), ("cat", "dog", "siren"), 3, [1]),
+        (("dog", "siren"), (), 2, [0, 1]),
+        (("dog", "siren"), ("siren", "cat", "dog"), 3, [2, 0]),
+        (("dog", "siren"), ("siren", "cat"), 2, [0, 1]),
+        (("sing",), (), 5, r"5 outputs, expected 1 \(singing\) or 2 \(no singing, and singing\)"),
+        (("dog", "siren"), (), 3, "3 outputs, expected 2, one for each label of the records"),
+    ],
+)
+def test_outputs_that_predict_the_labels(labels, names, num_outputs, expected):
+    if isinstance(expected, list):
+        assert outputs_of_labels(labels, names, num_outputs, "x") == expected
+        return
+    with pytest.raises(InputError, match=expected):
+        outputs_of_labels(labels, names, num_outputs, "x")
+
+
+@pytest.fixture(scope="module")
+def several(events_folder, tmp_path_factory):
+    """An evaluation of two labels, by a network whose outputs are tones of two bands."""
+    folder = tmp_path_factory.mktemp("several")
+    keras.utils.set_random_seed(3)
+    excerpt = keras.Input((115, 80, 1))
+    centre = keras.layers.Cropping2D(((57, 57), (0, 0)))(excerpt)
+    weights = keras.layers.Dense(2, name="tones")
+    model = keras.Model(excerpt, weights(keras.layers.Flatten()(centre)))
+    records = open_records(events_folder)
+    edges = records.front_end.band_edges_hz()[1:-1]
+    kernel = np.zeros((80, 2), "f")
+    for output, pitch_hz in enumerate((300, 3000)):
+        kernel[np.argmin(np.abs(edges - pitch_hz)), output] = 1
+    weights.set_weights([kernel, np.full(2, 2.0, "f")])
+    model.save(folder / "tones.keras")
+    report = evaluate_classifier(
+        EvaluationSettings(
+            output=str(folder / "run"),
+            records=str(events_folder),
+            classifier=str(folder / "tones.keras"),
+        )
+    )
+    return folder, report, records
+
+
+@pytest.mark.filterwarnings("ignore:.* excerpt by excerpt")
+def test_each_of_several_labels_is_scored_by_its_output(several):
+    folder, report, records = several
+    assert json.loads((folder / "run/evaluation.json").read_text()) == report
+    (song,) = records.songs("test")
+    for index, name in enumerate(("dog", "siren")):
+        one = report["labels"][name]
+        assert one["label"] == name and one["scores"]["error"] < 0.2 < one["scores"]["recall"]
+        with np.load(folder / "run/predictions.npz") as stored:
+            prediction = stored[song.id][:, index]
+        truth = records.labels(song)[:, index]
+        found = detection.evaluate([prediction], [truth], one["scores"]["threshold"])
+        assert one["scores"] == pytest.approx(found, abs=1e-6)
+    swapped = detection.evaluate([prediction], [records.labels(song)[:, 0]], 0.5)
+    assert swapped["error"] > 0.2  # The labels are not those of the other output.
+    complete = json.loads((folder / "run/complete.json").read_text())
+    assert complete == {name: one["scores"] for name, one in report["labels"].items()}
+
+
+def test_charts_and_tables_of_several_labels_carry_their_names(several):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = several[0] / "run"
+    charts = sorted(path.name for path in (folder / "charts").iterdir())
+    assert charts == ["001_test_e.wav_dog.png", "001_test_e.wav_siren.png"]
+    tags = EventAccumulator(str(folder / "tensorboard"), {"tensors": 0}).Reload().Tags()["tensors"]
+    assert {"evaluation/dog/f1", "evaluation/siren/f1", "table/dog", "table/siren"} <= {*tags}
+
+
+def test_prediction_files_of_several_labels(several, events_folder, tmp_path):
+    folder, report, _ = several
+    again = evaluate_classifier(
+        EvaluationSettings(
+            output=str(tmp_path / "run"),
+            records=str(events_folder),
+            predictions=(str(folder / "run/predictions.npz"),),
+            num_charts=0,
+        )
+    )
+    for name in ("dog", "siren"):
+        assert again["labels"][name]["scores"] == report["labels"][name]["scores"]
+
+
+def test_prediction_files_with_label_files_of_any_form(events, tmp_path, capsys):
+    heard = np.zeros(276, "f")
+    heard[70:175] = 1  # The dog of `write_events`.
+    names = {"train/b": "b.txt", "train/c": "c.csv", "test/e": "e.txt"}
+    (tmp_path / "labels").mkdir()
+    for name, copy in names.items():
+        (source,) = events.glob(f"{name}.[tc][xs][tv]")
+        shutil.copy(source, tmp_path / "labels" / copy)
+    predictions = {f"{copy[0]}.wav": heard for copy in names.values()}
+    write_predictions(tmp_path / "p.npz", predictions)
+    report = evaluate_classifier(
+        EvaluationSettings(
+            output=str(tmp_path / "run"),
+            predictions=(str(tmp_path / "p.npz"),),
+            labels=str(tmp_path / "labels"),
+            positive_label=("dog",),
+            threshold=0.5,
+            median_frames=0,
+            num_charts=0,
+        )
+    )
+    assert report["label"] == "dog" and report["scores"]["error"] == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("Split 'test', dog")
 
 
 def test_refuses_a_classifier_with_many_outputs(place, tmp_path):
