@@ -142,6 +142,11 @@ def in_words(label: str) -> str:
     return "singing" if label == SING.name else label
 
 
+def concept_in_words(label: str) -> str:
+    """What a target stands for, as a noun: ``sing`` is the singing voice."""
+    return "singing voice" if label == SING.name else label
+
+
 def labels_input(label_names: Sequence[str]) -> dict[str, Any]:
     """What a run's configuration says of the labels of its records: nothing if they are `SING`."""
     return {} if tuple(label_names) == (SING.name,) else {"label_names": list(label_names)}

@@ -23,6 +23,7 @@ from svdam.core.settings import (
 from svdam.core.validation import InputError
 from svdam.data.records import Records
 from svdam.data.song_entry import SongEntry
+from svdam.datasets.labels import labels_input
 from svdam.report.pages import write_real_page
 from svdam.results.responses import RealResponses, TopExcerpts, write_responses
 from svdam.stages.example_summaries import write_response_summaries
@@ -98,6 +99,7 @@ def collect_responses(settings: ResponseSettings) -> RealResponses:
     parts = planned_parts(records, settings.split, settings.excerpt_spacing, settings.top_n)
     inputs = {
         **front_end_input(records.front_end),
+        **labels_input(records.label_names),
         "records_fingerprint": records.fingerprint,
         "classifier_sha256": checksum(classifier),
     }

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import shlex
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from svdam.core.runs import Run, open_run, start_run
 from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
 from svdam.core.summaries import Summaries, tensorboard_command
 from svdam.core.validation import InputError
+from svdam.datasets.labels import SING, run_labels
 from svdam.evaluation.ranking import Configuration, Ranking
 from svdam.report.assets import Synthesis
 from svdam.report.content import BridgeFacts, ExampleSet, HeardSets, ReportContent
@@ -38,6 +40,8 @@ from svdam.stages.report_sets import (
     clear_page,
     concept_rows,
     example_set,
+    explained_concept,
+    explained_label,
     grid_set,
     real_set,
     sound_synthesis,
@@ -72,7 +76,11 @@ class ReportSettings(Settings):
         "Run folder of evaluate_classifier, for Table 3. By default there is no Table 3.",
         path=True,
     )
-    concept: str = setting("singing voice", "What the explained neuron stands for, in words.")
+    concept: str | None = setting(
+        None,
+        "What the explained neuron stands for, in words. The default is the label of the records "
+        "or the name of the output.",
+    )
     sounds: str = setting(
         "all",
         "Examples to convert to audio (75 KB and a fraction of a second each): the whole grid "
@@ -113,6 +121,7 @@ def make_report(settings: ReportSettings) -> Path:
         InputError: If a run is missing, or two runs do not belong together.
     """
     content = read_content(settings)
+    settings = dataclasses.replace(settings, concept=content.concept_name)
     with start_run(settings.output, "make_report", settings, _inputs(settings)) as run:
         clear_page(run.folder)
         synthesis = sound_synthesis(settings.inversion, settings.momentum)
@@ -144,7 +153,11 @@ def read_content(settings: ReportSettings) -> ReportContent:
     searched = _searched_sets(settings, grid, ranking.best.configuration, configurations[0])
     highest, lowest = real_set(real, "highest"), real_set(real, "lowest")
     compared_sets = {"start": start, **searched, "lowest real": lowest, "highest real": highest}
-    concept = concept_rows(compared_sets, claims=grid.response == "logit")
+    labels = run_labels(real.provenance)
+    named = settings.concept or explained_concept(grid.response, labels)
+    settings = dataclasses.replace(settings, concept=named)
+    claims = grid.response == "logit" and labels == SING.words  # Those of a voice detector.
+    concept = concept_rows(compared_sets, claims)
     heard = _heard(settings, {"start": start, **searched, "lowest": lowest, "highest": highest})
     return ReportContent(
         response=grid.response,
@@ -163,8 +176,8 @@ def read_content(settings: ReportSettings) -> ReportContent:
         correlations={
             name.removesuffix("s"): value for name, value in summary.get("correlations", {}).items()
         },
-        detection=_detection(settings.evaluation, grid),
-        concept_name=settings.concept,
+        detection=_detection(settings.evaluation, grid, labels),
+        concept_name=named,
         provenance={
             "report": settings.to_dict(),
             "grid": grid.provenance,
@@ -291,8 +304,13 @@ def _heard(settings: ReportSettings, sets: dict[str, ExampleSet | None]) -> Hear
     return heard
 
 
-def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:
-    """Scores of the explained classifier; those of another one are omitted, with a warning."""
+def _detection(
+    folder: str | None, grid: AMResults, label_names: Sequence[str]
+) -> dict[str, float] | None:
+    """Scores of the explained classifier; those of another one are omitted, with a warning.
+
+    Of several labels, those of the one that is explained; of a response that is none of them, none.
+    """
     if not folder:
         return None
     run = open_run(folder, "evaluate_classifier", "evaluation")
@@ -307,7 +325,10 @@ def _detection(folder: str | None, grid: AMResults) -> dict[str, float] | None:
             stacklevel=2,
         )
         return None
-    return run.summary()
+    scores, label = run.summary(), explained_label(grid.response, label_names)
+    if any(isinstance(one, dict) for one in scores.values()):  # Of each label.
+        return scores.get(label or "")
+    return scores
 
 
 def _write_summaries(run: Run, content: ReportContent, synthesis: Synthesis) -> None:

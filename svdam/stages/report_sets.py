@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from svdam.audio.inversion import (
@@ -13,6 +13,7 @@ from svdam.audio.inversion import (
 )
 from svdam.core.front_end import FrontEnd
 from svdam.core.validation import InputError
+from svdam.datasets.labels import concept_in_words, in_words
 from svdam.evaluation.concept import CLAIMED_SIGN, compare_sets, measure_excerpts
 from svdam.evaluation.ranking import RankedConfiguration
 from svdam.report.assets import Synthesis
@@ -85,6 +86,31 @@ def real_set(real: RealResponses, word: str) -> ExampleSet:
         sounds_of=tuple(range(count)),
         front_end=real.front_end,
     )
+
+
+def explained_label(response: str, label_names: Sequence[str]) -> str | None:
+    """The label that a response is the output of: by its name, its number, or as the only one.
+
+    Args:
+        response: What was explained, e.g. ``logit``, ``tags:dog`` or ``logit:1``.
+        label_names: Labels of the records.
+
+    Returns:
+        Its name; the name of another output if the response gives one; None for other responses of
+        a classifier of several labels.
+    """
+    layer, _, unit = (part.strip(" '\"") for part in response.partition(":"))
+    if unit.isdecimal() and layer in ("logit", "output", "tags") and len(label_names) > 1:
+        return label_names[int(unit)] if int(unit) < len(label_names) else None
+    if unit and not unit.isdecimal() and not set("+-*:").intersection(unit):
+        return next((name for name in label_names if unit in (name, in_words(name))), unit)
+    return label_names[0] if len(label_names) == 1 else None
+
+
+def explained_concept(response: str, label_names: Sequence[str]) -> str:
+    """What an explained neuron stands for, in words; see `explained_label`."""
+    label = explained_label(response, label_names)
+    return ", ".join(map(concept_in_words, label_names if label is None else [label]))
 
 
 def clear_page(folder: Path) -> None:

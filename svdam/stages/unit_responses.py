@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from svdam.data.records import Records
+from svdam.datasets.labels import concept_in_words
 from svdam.evaluation.units import alike_groups, unit_statistics
 from svdam.results.explanations import ExplainedUnits
 from svdam.stages.response_parts import Measure, Part, PartWorker
 
 if TYPE_CHECKING:
     import keras
-
-SINGING = "singing voice"
-"""What the labels of the records say of a frame."""
 
 Respond = Callable[[np.ndarray], np.ndarray]
 """From (batch, frames, mels, 1) excerpts to (batch, units) responses."""
@@ -49,7 +47,9 @@ def measure_units(respond: Respond, records: Records, split: str) -> Measure:
 
     def centre_labels(song: int, first_frames: np.ndarray) -> np.ndarray:
         known = records.labels(songs[song])
-        return np.full((1, 1), np.nan) if known is None else known[first_frames + centre, None]
+        if known is None:
+            return np.full((1, len(names)), np.nan)
+        return known.reshape(len(known), -1)[first_frames + centre]
 
     def measure(
         excerpts: np.ndarray, song: np.ndarray, first_frame: np.ndarray
@@ -63,8 +63,10 @@ def measure_units(respond: Respond, records: Records, split: str) -> Measure:
 
 
 def label_names(records: Records, split: str) -> list[str]:
-    """Names of the labels that some songs have."""
-    return [SINGING] if any(song.has_labels for song in records.songs(split)) else []
+    """Names of the labels, in words; none if no song has any."""
+    if not any(song.has_labels for song in records.songs(split)):
+        return []
+    return [concept_in_words(name) for name in records.label_names]
 
 
 def real_units(

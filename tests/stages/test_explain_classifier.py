@@ -23,7 +23,7 @@ from svdam.results.explanations import (
 from svdam.stages import response_parts
 from svdam.stages.explain_classifier import ExplainSettings, explain_classifier
 from svdam.stages.response_parts import PartWorker, plan_parts
-from svdam.stages.unit_responses import measure_units
+from svdam.stages.unit_responses import label_names, measure_units
 from svdam.stages.unit_search import UnitSearch
 from tests.explain.small_models import LATENT_SIZE, small_classifier, small_generator
 
@@ -102,22 +102,28 @@ def test_real_responses_are_those_of_numpy(finished, models, excerpts):
     assert np.isnan(units.statistics.effect_sizes).all()  # Somebody sings in all of them.
 
 
-def test_the_label_of_an_excerpt_is_that_of_its_centre_frame():
+@pytest.mark.parametrize("names", [("sing",), ("sing", "dog")])
+def test_the_labels_of_an_excerpt_are_those_of_its_centre_frame(names):
     class Songs:
         front_end = FrontEnd(num_mels=4, excerpt_frames=6)
+        label_names = names
 
         def songs(self, split):
             return [Song("a", 20, True), Song("b", 9, False)]
 
         def labels(self, song):
-            return np.arange(20) % 5 == 0 if song.has_labels else None
+            first = np.arange(20) % 5 == 0
+            labels = first if len(names) == 1 else np.stack([first, np.arange(20) > 9], axis=1)
+            return labels if song.has_labels else None
 
     Song = collections.namedtuple("Song", "id num_frames has_labels")
     measure = measure_units(lambda excerpts: excerpts[:, :2, 0, 0], Songs(), "train")
     first_frame = np.array([0, 2, 7, 0, 3])
     batch = np.random.default_rng(0).normal(size=(5, 6, 4, 1)).astype(np.float32)
     found = measure(batch, np.array([0, 0, 0, 1, 1]), first_frame)
-    np.testing.assert_array_equal(found["labels"][:, 0], [0, 1, 1, np.nan, np.nan])
+    columns = [[0, 1, 1, np.nan, np.nan], [0, 0, 1, np.nan, np.nan]]
+    np.testing.assert_array_equal(found["labels"].T, columns[: len(names)])
+    assert label_names(Songs(), "train") == ["singing voice", "dog"][: len(names)]
     np.testing.assert_array_equal(found["responses"], batch[:, :2, 0, 0])
 
 

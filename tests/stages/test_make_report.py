@@ -1,5 +1,8 @@
 """make_report on small runs: what goes into the page, and runs that do not belong together."""
 
+import dataclasses
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -8,8 +11,11 @@ from svdam.core.runs import start_run
 from svdam.core.validation import InputError
 from svdam.evaluation.concept import measure_excerpts
 from svdam.evaluation.ranking import Configuration
+from svdam.report.pages import render_page
+from svdam.results.responses import read_responses, write_responses
 from svdam.stages.evaluate_classifier import EvaluationSettings
 from svdam.stages.make_report import ReportSettings, make_report, read_content
+from svdam.stages.report_sets import explained_concept, explained_label
 from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 from tests.explain.fake_runs import NUM_EXAMPLES, excerpts, write_real, write_search
 
@@ -79,6 +85,41 @@ def test_concept_is_measured_on_the_sets_of_figure_4(runs):
     assert row.claimed_sign == -1
     [row] = [r for r in rows if (r.comparison, r.measure) == ("start → minimized", "transients")]
     assert row.claimed_sign == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "labels", "label", "concept"),
+    [
+        ("logit", ("sing",), "sing", "singing voice"),
+        ("fc2:17", ("sing",), "sing", "singing voice"),
+        ("tags:singing", ("sing",), "sing", "singing voice"),
+        ("tags:guitar", ("sing",), "guitar", "guitar"),
+        ("logit", ("dog or wolf",), "dog or wolf", "dog or wolf"),
+        ("logit:1", ("sing",), "sing", "singing voice"),  # Of two outputs with softmax.
+        ("logit:1", ("dog", "siren"), "siren", "siren"),
+        ("tags:'siren'", ("dog", "siren"), "siren", "siren"),
+        ("tags:singing", ("dog", "sing"), "sing", "singing voice"),
+        ("fc2:1", ("dog", "siren"), None, "dog, siren"),
+        ("logit:1 - logit:0", ("dog", "siren"), None, "dog, siren"),
+    ],
+)
+def test_label_and_concept_of_a_response(response, labels, label, concept):
+    assert explained_label(response, labels) == label
+    assert explained_concept(response, labels) == concept
+
+
+def test_words_follow_the_label_of_the_records(runs, tmp_path):
+    """Real responses of records with two labels: the page names the one that is explained."""
+    real = read_responses(runs / "responses")
+    provenance = {"inputs": {"label_names": ["dog", "siren"]}}
+    shutil.copytree(runs / "responses", tmp_path / "responses")
+    write_responses(tmp_path / "responses", dataclasses.replace(real, provenance=provenance))
+    content = read_content(settings(runs, responses=str(tmp_path / "responses")))
+    assert content.concept_name == "dog, siren"
+    assert {row.claimed_sign for row in content.concept} == {0}  # The paper's are of a voice.
+    assert "recognise dog, siren in music" in render_page(content, {})
+    own = read_content(settings(runs))
+    assert own.concept_name == "singing voice" and any(row.claimed_sign for row in own.concept)
 
 
 def test_sounds_of_figures_alone_on_request(runs):
