@@ -23,10 +23,10 @@ _PROCESSOR_FLAGS = {"avx512_bf16", "amx_bf16"}
 _LIMITS_WITH_BFLOAT16 = r"|ALL|DEFAULT|AVX512_CORE_(BF16|FP16|AMX.*)|AVX10_.*"
 
 
-def precision_setting() -> Any:
+def precision_setting(default: str = "auto") -> Any:
     """Setting of all stages with long computations: floating-point precision."""
     return setting(
-        "auto",
+        default,
         "Floating-point precision of the networks: mixed_bfloat16 computes in bfloat16 and keeps "
         "weights in float32; auto uses mixed_bfloat16 if the GPU or CPU has instructions for it, "
         "and float32 otherwise. A run that is resumed keeps its precision.",

@@ -57,7 +57,7 @@ class ClassifierSettings(Settings):
         "own; or, for records with a single label, 2 with softmax.",
         minimum=1,
     )
-    precision: str = precision_setting()
+    precision: str = precision_setting("float32")
     seed: int = setting(0, "Random seed of weights, dropout, excerpts and augmentation.", minimum=0)
     checkpoint_every: int = setting(
         500, "Number of batches between checkpoints.", minimum=1, identity=False

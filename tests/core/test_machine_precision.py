@@ -112,8 +112,8 @@ def messages(settings):
 
 
 def test_auto_is_written_as_what_it_is(machine, tmp_path):
-    settings = ClassifierSettings(output=str(tmp_path / "run"))
-    assert settings.precision == "auto"
+    assert ClassifierSettings().precision == "float32"
+    settings = ClassifierSettings(output=str(tmp_path / "run"), precision="auto")
     for flags, expected in ((ZEN_4, "mixed_bfloat16"), (SKYLAKE, "float32")):
         machine(flags)
         assert messages(settings) == (expected, [])
