@@ -94,25 +94,39 @@ def import_layers(module: str) -> None:
         ) from error
 
 
-def take_weights(folder: str | os.PathLike, *models: "keras.Model") -> None:
-    """Gives networks the weights of those of the same name in a finished run of train_gan.
+def take_weights(initial: str | os.PathLike, *models: "keras.Model") -> None:
+    """Gives networks the weights of those of the same name that were trained before.
 
     Args:
-        folder: The run folder that ``--initial`` names.
+        initial: What ``--initial`` names: a finished run of train_gan, or a generator's ``.keras``
+            file whose critic lies next to it under the same name, with "critic" for "generator".
         *models: Built Keras models, named generator or critic.
 
     Raises:
-        InputError: If the run is not finished, or its networks have other layers.
+        InputError: If the run is not finished, a file is missing, or a network has other layers.
     """
-    folder = open_run(folder, "train_gan", "initial").folder
     for model in models:
-        weights = load_model(folder / f"{model.name}.keras", "initial").get_weights()
+        path = initial_path(initial, model.name)
+        weights = load_model(path, "initial").get_weights()
         if [array.shape for array in weights] != [tuple(own.shape) for own in model.weights]:
             raise InputError(
-                f"--initial: the {model.name} of {folder} has different layers; expected the same "
+                f"--initial: the {model.name} {path} has different layers; expected the same "
                 "--preset"
             )
         model.set_weights(weights)
+
+
+def initial_path(initial: str | os.PathLike, network: str) -> Path:
+    """The file with the weights that a network starts from; see `take_weights`."""
+    path = Path(shipped(os.fspath(initial)))
+    if path.suffix != ".keras":
+        return open_run(path, "train_gan", "initial").folder / f"{network}.keras"
+    if "generator" not in path.name:
+        raise InputError(
+            f"--initial: {path} is not named like a generator; expected a run of train_gan, or a "
+            "file such as generator_music.keras next to critic_music.keras"
+        )
+    return path.with_name(path.name.replace("generator", network))
 
 
 def model_path(path: str | os.PathLike, flag: str | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 from svdam.core.distribution import is_chief, make_strategy
 from svdam.core.precision import resolve_precision
@@ -24,14 +23,14 @@ def train_gan(settings: GanSettings) -> None:
     strategy = make_strategy(settings.strategy)  # Before anything else of TensorFlow runs.
     settings = resolve_precision(settings)
 
-    from svdam.models.loading import load_model, model_path
+    from svdam.models.loading import initial_path, load_model, model_path
     from svdam.training import gan
     from svdam.training.cluster import WorkerLostError
 
     records = input_records(settings.records)
     require_same_front_end(
         records,
-        initial=settings.initial and Path(settings.initial, "generator.keras"),
+        initial=settings.initial and initial_path(settings.initial, "generator"),
         classifier=settings.classifier and model_path(settings.classifier, "classifier"),
     )
     try:

@@ -101,7 +101,7 @@ def export(trainer: GanTrainer, settings: GanSettings, records: Records, folder:
     generator, critic = _build_networks(settings, records, "float32")
     training = (
         f"train_gan: {settings.preset} networks, {settings.objective}, batch "
-        f"{settings.batch_size}, {int(trainer.generator_optimizer.iterations)} iterations"
+        f"{settings.batch_size}, {int(trainer.generator_optimizer.iterations.numpy())} iterations"
     )
     for model, trained, outputs in (
         (generator, trainer.averaged, "excerpts"),

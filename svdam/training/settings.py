@@ -108,7 +108,8 @@ class GanSettings(Settings):
     )
     initial: str | None = setting(
         None,
-        "Complete run folder of train_gan whose networks to start from; empty for random weights.",
+        "Networks to start from: a complete run folder of train_gan, or a generator (.keras) next to "
+        "its critic; empty for random weights.",
         path=True,
     )
     num_iterations: int = setting(
