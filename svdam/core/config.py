@@ -13,6 +13,9 @@ LATENT_SIZE = 128
 GENERATOR_PRESETS = ("paper", "full_band", "square")
 """Choices of the generator's kernels; `svdam.models.generator` holds them."""
 
+LIGHT = "light"
+"""Preset of the networks in `svdam.models.light_gan`."""
+
 RESPONSE_SPACING = 50
 """Frames between the excerpts whose responses are collected (Section 3.4)."""
 

@@ -144,7 +144,9 @@ def excerpt_figure(
     return figure
 
 
-def excerpt_sound(log_mels: np.ndarray, index: int, front_end: FrontEnd | None) -> Sound:
+def excerpt_sound(
+    log_mels: np.ndarray, index: int, front_end: FrontEnd | None = FRONT_END
+) -> Sound:
     """One of (N, frames, bands) or (N, frames, bands, 1) log-mel excerpts as sound.
 
     Raises:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from svdam.core.front_end import FrontEnd
 from svdam.core.interruption import Interruption
 from svdam.core.precision import machine_precision
 from svdam.core.progress import progress
@@ -16,9 +17,7 @@ from svdam.core.validation import InputError
 from svdam.data.excerpts import clip_batches
 from svdam.data.prefetch import Prefetched
 from svdam.data.records import Records
-from svdam.models.critic import build_critic
-from svdam.models.generator import build_generator
-from svdam.models.light_gan import build_light_critic, build_light_generator
+from svdam.models.gan_networks import build_networks
 from svdam.models.loading import take_weights
 from svdam.models.memory import activation_bytes, require_batch_fits
 from svdam.results.model_cards import ModelCard
@@ -28,7 +27,7 @@ from svdam.training.cluster import Cluster
 from svdam.training.gan_watching import GanWatcher
 from svdam.training.logistic_gan import LogisticTrainer
 from svdam.training.saving import data_line, save_with_card
-from svdam.training.settings import LIGHT, GanSettings
+from svdam.training.settings import GanSettings
 from svdam.training.wgan_gp import GanTrainer
 
 _ACTIVATIONS = 6  # Memory of an iteration, in those of a forward pass of both networks; measured.
@@ -98,7 +97,7 @@ def export(trainer: GanTrainer, settings: GanSettings, records: Records, folder:
 
     The generator's weights are the moving average. Each has a model card.
     """
-    generator, critic = _build_networks(settings, records, "float32")
+    generator, critic = build_networks(*_networks(settings, records))
     training = (
         f"train_gan: {settings.preset} networks, {settings.objective}, batch "
         f"{settings.batch_size}, {int(trainer.generator_optimizer.iterations.numpy())} iterations"
@@ -175,26 +174,11 @@ def _checkpoints(folder: Path, settings: GanSettings, trainer: GanTrainer) -> Ch
     )
 
 
-def _build_networks(
-    settings: GanSettings, records: Records, precision: str
-) -> tuple[keras.Model, keras.Model]:
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy(precision)
-    try:
-        front_end = records.front_end
-        frames, bands, silence = front_end.excerpt_frames, front_end.num_mels, front_end.silence
-        if settings.preset == LIGHT:
-            statistics = records.mean, records.std, frames
-            return (
-                build_light_generator(*statistics, silence=silence),
-                build_light_critic(*statistics),
-            )
-        return (
-            build_generator(settings.preset, frames, bands, silence=silence),
-            build_critic(frames, bands),
-        )
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)
+def _networks(
+    settings: GanSettings, records: Records
+) -> tuple[str, FrontEnd, np.ndarray, np.ndarray]:
+    """What defines both networks, but for their precision."""
+    return settings.preset, records.front_end, records.mean, records.std
 
 
 def _build_trainer(
@@ -203,7 +187,7 @@ def _build_trainer(
     keras.utils.set_random_seed(settings.seed)
     with cluster.strategy.scope():
         precision = machine_precision(settings.precision)
-        generator, critic = _build_networks(settings, records, precision)
+        generator, critic = build_networks(*_networks(settings, records), precision)
         if initial:
             take_weights(initial, generator, critic)
         if settings.objective == "logistic":

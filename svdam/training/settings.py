@@ -3,14 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 
-from svdam.core.config import GENERATOR_PRESETS
+from svdam.core.config import GENERATOR_PRESETS, LIGHT
 from svdam.core.distribution import STRATEGIES
 from svdam.core.precision import precision_setting
 from svdam.core.settings import Settings, import_module_setting, setting, unsafe_model_setting
 from svdam.core.validation import InputError, quoted_list
 from svdam.datasets.labels import in_words
 
-LIGHT = "light"
 OBJECTIVES = ("wgan_gp", "logistic")
 
 
@@ -108,8 +107,8 @@ class GanSettings(Settings):
     )
     initial: str | None = setting(
         None,
-        "Networks to start from: a complete run folder of train_gan, or a generator (.keras) next to "
-        "its critic; empty for random weights.",
+        "Networks to start from: a complete run folder of train_gan, or a generator (.keras) next "
+        "to its critic; empty for random weights.",
         path=True,
     )
     num_iterations: int = setting(

@@ -123,9 +123,23 @@ def test_a_run_may_start_from_the_networks_of_another(records, undisturbed, tmp_
     assert_same_weights(tmp_path / "gan", undisturbed)
 
 
+def test_a_run_may_start_from_two_files_side_by_side(records, undisturbed, tmp_path):
+    for network in ("generator", "critic"):
+        shutil.copy(undisturbed / f"{network}.keras", tmp_path / f"our_{network}.keras")
+    initial = str(tmp_path / "our_generator.keras")
+    run_here(records, tmp_path, initial=initial, num_iterations=1, learning_rate=1e-20)
+    assert_same_weights(tmp_path / "gan", undisturbed)
+
+
 def test_networks_of_another_shape_are_refused(records, undisturbed, tmp_path):
-    with pytest.raises(InputError, match=r"--initial: the generator of .* has different layers"):
+    with pytest.raises(InputError, match=r"--initial: the generator .* has different layers"):
         run_here(records, tmp_path, initial=str(undisturbed), preset="paper")
+
+
+def test_a_file_not_named_like_a_generator_is_refused(records, undisturbed, tmp_path):
+    shutil.copy(undisturbed / "generator.keras", tmp_path / "model.keras")
+    with pytest.raises(InputError, match=r"--initial: .*model.keras is not named like a generator"):
+        run_here(records, tmp_path, initial=str(tmp_path / "model.keras"))
 
 
 def run_here(records, tmp_path, classifier=None, **settings):
