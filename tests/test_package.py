@@ -32,15 +32,19 @@ def wheel(tmp_path_factory):
     return wheel
 
 
+def files_of(folder):
+    """All files below a folder of the project, but compiled ones."""
+    paths = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(ROOT)) for path in paths if "__pycache__" not in path.parts}
+
+
 def test_the_wheel_holds_every_file(wheel):
     """Style, script and template of the page included: setup.py names them."""
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("svdam/")}
-    there = [path.relative_to(ROOT) for path in (ROOT / "svdam").rglob("*.*")]
-    for name in ("flags", "checkpoints"):
-        there += ["svdam" / path.relative_to(ROOT) for path in (ROOT / name).rglob("*.*")]
-    expected = {str(path) for path in there if "__pycache__" not in path.parts}
+    there = files_of("svdam")
+    there |= {f"svdam/{name}" for folder in ("flags", "checkpoints") for name in files_of(folder)}
     assert "svdam/report/templates/page.html" in packed
-    assert packed == expected
+    assert packed == there
 
 
 def test_the_wheel_runs_stages_of_the_demo(wheel, tmp_path):

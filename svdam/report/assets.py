@@ -185,14 +185,19 @@ def image_name(examples: ExampleSet, index: int) -> str:
 
 
 def save_measures(path: Path, sets: Iterable[ExampleSet]) -> None:
-    """Writes the measures of Section 4.2 as a CSV table with one row per measured example."""
+    """Writes the measures of Section 4.2 as a CSV table with one row per measured example.
+
+    What the front end of a set does not allow to measure stays empty.
+    """
     measured = [(one, one.measures) for one in sets if one.measures is not None]
     names = list(dict.fromkeys(name for _, measures in measured for name in measures))
     with atomic_write(path) as stream:
         writer = csv.writer(stream)
         writer.writerow(["set", "example", "response", *names])
         for one, measures in measured:
-            columns = one.labels, one.responses.tolist(), *(measures[n].tolist() for n in names)
+            empty = np.full(len(one.labels), "")
+            values = [measures.get(name, empty).tolist() for name in names]
+            columns = one.labels, one.responses.tolist(), *values
             writer.writerows([one.key, *row] for row in zip(*columns, strict=True))
 
 
