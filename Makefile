@@ -1,6 +1,7 @@
 # make demo          installs the requirements and runs everything on the built-in corpus
 # make install       only installs, into .venv
-# make test          runs the tests
+# make test          runs the tests but the slow ones (kills, clusters, sweeps)
+# make test-all      runs all tests
 # make published     installs a package with published networks, which some tests convert
 # make test-newest   runs the tests on the newest TensorFlow, in a separate environment
 # make test-browser  opens the report and TensorBoard in headless Chromium
@@ -23,7 +24,7 @@ NEWEST := build/newest
 # setuptools warns about every editable installation.
 QUIETLY := PYTHONWARNINGS='ignore:Editable installation'
 
-.PHONY: demo demo-train published test test-newest test-browser lint docs tour package install clean
+.PHONY: demo demo-train published test test-all test-newest test-browser lint docs tour package install clean
 
 demo: $(INSTALLED)
 	$(RUN) -m svdam.demo
@@ -39,6 +40,9 @@ demo-train: $(INSTALLED)
 	cp runs/demo-train/gan_4/generator.keras checkpoints/demo_generator.keras
 
 test: $(INSTALLED)
+	$(RUN) -m pytest -m 'not slow'
+
+test-all: $(INSTALLED)
 	$(RUN) -m pytest
 
 # The package musicnn pins a NumPy of 2019, so it cannot be an extra; only its weights are read.

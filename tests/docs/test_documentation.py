@@ -53,6 +53,7 @@ def ran(tmp_path_factory):
     return work, json.loads(report.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", ALL_BLOCKS, ids=str)
 def test_blocks_run(ran, block):
     (found,) = [one for one in ran[1]["blocks"] if one["block"] == str(block)]
@@ -66,6 +67,7 @@ def test_what_is_made_smaller_is_still_there(page):
         assert large in text
 
 
+@pytest.mark.slow
 def test_names_of_the_code_exist(ran):
     _, report = ran
     assert "svdam.evaluation.frechet.frechet_distance" in report["names"]
@@ -103,6 +105,7 @@ def outputs_of(ran, page):
     return "".join(one["output"] for one in ran[1]["blocks"] if one["block"].startswith(page))
 
 
+@pytest.mark.slow
 def test_own_models_the_search_moves_every_response(ran):
     results = results_of(ran, "runs/own")
     assert results.examples.shape == (6, 8, 40, 32, 1)
@@ -111,12 +114,14 @@ def test_own_models_the_search_moves_every_response(ran):
             assert (results.responses[index] > results.start_responses).all()
 
 
+@pytest.mark.slow
 def test_own_models_eq_1_goes_further_than_the_generator(ran):
     fooled = results_of(ran, "runs/fooled")
     assert fooled.latents.shape == (1, 8, 40, 32, 1)
     assert (fooled.responses[0] > fooled.start_responses).all()
 
 
+@pytest.mark.slow
 def test_own_models_prints_what_it_says(ran):
     output = outputs_of(ran, "docs/own_models.md")
     assert "(8, 40, 32, 1)" in output
@@ -125,6 +130,7 @@ def test_own_models_prints_what_it_says(ran):
     assert (np.array(after.split(), float) > np.array(before.split(), float)).all()
 
 
+@pytest.mark.slow
 def test_the_tutorial_ends_with_a_page(ran):
     folder = ran[0] / "runs/drums/report"
     assert "drums" in (folder / "index.html").read_text("utf-8")

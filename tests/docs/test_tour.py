@@ -32,12 +32,14 @@ def outputs(cells, kind):
     ]
 
 
+@pytest.mark.slow
 def test_there_are_pictures_and_sounds(cells):
     assert len(outputs(cells, "image/png")) == 2
     sounds = [html for html in outputs(cells, "text/html") if "audio/wav" in html]
     assert len(sounds) == 3
 
 
+@pytest.mark.slow
 def test_responses_go_where_they_should(cells):
     (text,) = [
         output["text"]

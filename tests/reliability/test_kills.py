@@ -11,6 +11,8 @@ import kill_runs
 import pytest
 import small_world
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", ["responses", "report"])
 def test_killed_while_it_writes(world, worlds, name):

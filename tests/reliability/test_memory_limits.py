@@ -9,6 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import pathlib, runpy
+
+pytestmark = pytest.mark.slow
 try:
     runpy.run_module("svdam.maximize_activation", run_name="__main__")
 finally:

@@ -21,6 +21,8 @@ from svdam.results.responses import read_responses
 from svdam.stages.make_report import ReportSettings, make_report, read_content
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 
+pytestmark = pytest.mark.slow
+
 EXCERPT = (115, 80, 1)
 LATENT_SIZE = 6
 SECS = 2.5

@@ -22,6 +22,8 @@ from svdam import maximize_activation
 from svdam.core.commands import run_command
 from svdam.stages import grid
 
+pytestmark = pytest.mark.slow
+
 grid.LARGEST_CHUNK = 4
 shown = grid._View.show
 def slow(*args):

@@ -34,6 +34,8 @@ from svdam.stages.train_gan import train_gan
 from svdam.training.settings import ClassifierSettings, GanSettings
 from tests.data.small_corpora import add_song, write_jamendo
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("musicnn", "odd")
 
 

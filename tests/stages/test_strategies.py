@@ -14,6 +14,8 @@ from svdam.results.examples import read_results
 from svdam.stages.maximize_activation import SearchSettings, maximize_activation
 from tests.explain.small_models import command_line, save_small_models
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TWO_DEVICES = str(Path(__file__).with_name("strategy_worker.py"))
 

@@ -23,6 +23,8 @@ from svdam.training.gan_watching import GanWatcher
 from svdam.training.settings import GanSettings
 from tests.stages.gan_commands import finish, make_records, start
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ("--num_iterations=24", "--checkpoint_every=1")
 
 

@@ -179,6 +179,7 @@ def weights(folder):
     return keras.saving.load_model(folder / "classifier_last.keras").get_weights()
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_gives_the_same_weights(records_folder, tmp_path):
     """A real kill, some time after the first checkpoint."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"

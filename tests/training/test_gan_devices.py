@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.stages.gan_commands import finish, make_records, start
 
+pytestmark = pytest.mark.slow
+
 # A low rate: on these few clips the losses grow a hundredfold with the default one, and rounding
 # with them.
 FLAGS = (
