@@ -12,6 +12,7 @@ def progress(
     initial: float = 0,
     description: str = "",
     unit: str = "it",
+    is_shown: bool = True,
 ) -> Any:
     """A tqdm bar on standard error; in a log file it prints a line every ten seconds instead.
 
@@ -31,5 +32,5 @@ def progress(
         dynamic_ncols=interactive,
         ncols=None if interactive else 100,
         smoothing=0.1,
-        disable=total == 0,
+        disable=total == 0 or not is_shown,
     )

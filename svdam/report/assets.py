@@ -91,6 +91,7 @@ def save_sets(
     sets: Sequence[ExampleSet],
     common_range: Callable[[ExampleSet], tuple[float, float]],
     synthesis: Synthesis,
+    shows_progress: bool = True,
 ) -> Sounds:
     """Writes the images and sounds of all sets of a page, below ``images/`` and ``sounds/``.
 
@@ -99,11 +100,12 @@ def save_sets(
         sets: Sets to write.
         common_range: Gives the log-mel values of the darkest blue and red of a set's common scale.
         synthesis: How sounds are made.
+        shows_progress: Whether to show bars; a caller may have one of its own.
 
     Returns:
         The sounds that were written.
     """
-    for one in progress(sets, description="spectrograms", unit="set"):
+    for one in progress(sets, description="spectrograms", unit="set", is_shown=shows_progress):
         common = common_range(one)
         for index, log_mel in enumerate(one.log_mels):
             path = folder / "images" / image_name(one, index)
@@ -111,7 +113,7 @@ def save_sets(
             save_spectrogram(path.with_stem(path.stem + COMMON_SUFFIX), log_mel, common)
     sounds: dict[tuple[str, int], Sound] = {}
     total = sum(len(one.sounds_of) for one in sets)
-    with progress(total=total, description="sounds", unit="sound") as bar:
+    with progress(total=total, description="sounds", unit="sound", is_shown=shows_progress) as bar:
         for one in sets:
             found = save_sounds(folder / "sounds", one, synthesis, advance=bar.update)
             sounds |= {(one.key, index): sound for index, sound in found.items()}

@@ -68,7 +68,7 @@ def write_report(folder: Path, content: ReportContent, synthesis: Synthesis) -> 
     sounds = save_sets(folder, content.all_sets(), content.common_range, synthesis)
     if content.concept:
         save_measures(folder / MEASURES_NAME, content.all_sets())
-    return _write_page(folder, render_page(content, sounds, synthesis.description))
+    return write_page(folder / "index.html", render_page(content, sounds, synthesis.description))
 
 
 def report_figures(content: ReportContent) -> Iterator[tuple[str, "Figure"]]:
@@ -97,7 +97,7 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
         sounds: Every sound that was written; others get no button.
         how_made: How the sounds were made, for people.
     """
-    axes = _axes_ids([content.start, content.highest])
+    axes = axes_of([content.start, content.highest])
     view = functools.partial(excerpts, axes=axes, sounds=sounds)
     searched = [one for one in (content.maximized, content.minimized) if one is not None]
     sets = [*content.configurations, *(one for one in searched if one.key != content.best.key)]
@@ -119,7 +119,7 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
         highest=view(content.highest),
         lowest=view(content.lowest),
         how_made=how_made,
-        errors_db=_errors_db(sounds, [content.highest, content.lowest]),
+        errors_db=round_trip_errors_db(sounds, [content.highest, content.lowest]),
         sets=sets,
         choices=_choices(sets),
         cards=[
@@ -128,7 +128,7 @@ def render_page(content: ReportContent, sounds: Sounds, how_made: str = "") -> s
             for before, after in zip(starts, view(one), strict=True)
         ],
         some_silent=any(len(one.sounds_of) < len(one) for one in sets),
-        provenance=_json(content.provenance),
+        provenance=json_text(content.provenance),
     )
 
 
@@ -160,7 +160,7 @@ def write_real_page(
     sets = {"highest": highest, "lowest": lowest}
     common = value_range(highest, lowest)
     sounds = save_sets(folder, list(sets.values()), lambda _: common, synthesis)
-    axes = _axes_ids([highest])
+    axes = axes_of([highest])
     text = render(
         "real_excerpts.html",
         axes,
@@ -169,10 +169,10 @@ def write_real_page(
         responses=responses,
         sets=[(word, one, excerpts(one, axes, sounds)) for word, one in sets.items()],
         how_made=synthesis.description,
-        errors_db=_errors_db(sounds, sets.values()),
-        provenance=_json(provenance),
+        errors_db=round_trip_errors_db(sounds, sets.values()),
+        provenance=json_text(provenance),
     )
-    return _write_page(folder, text)
+    return write_page(folder / "index.html", text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _axes_key(one: ExampleSet) -> tuple[FrontEnd, int]:
     return one.front_end, one.log_mels.shape[1]
 
 
-def _axes_ids(sets: Sequence[ExampleSet]) -> Axes:
+def axes_of(sets: Sequence[ExampleSet]) -> Axes:
     """Ids for the axes of some sets; those of equal spectrograms are the same."""
     keys = dict.fromkeys(map(_axes_key, sets))
     return {key: f"axes{number or ''}" for number, key in enumerate(keys)}
@@ -279,7 +279,7 @@ def _correlations(content: ReportContent) -> list[tuple[str, str]]:
     ]
 
 
-def _errors_db(sounds: Sounds, sets: Iterable[ExampleSet]) -> list[float]:
+def round_trip_errors_db(sounds: Sounds, sets: Iterable[ExampleSet]) -> list[float]:
     """Round-trip errors of all sounds of some sets, where they were measured."""
     keys = {one.key for one in sets}
     return [
@@ -309,7 +309,8 @@ def number(value: float | None, digits: int = 2) -> str:
         return "∞" if value > 0 else f"{MINUS}∞"
     places = digits if abs(value) < 1e4 else 0
     shown = f"{value:.{places}f}" if abs(value) < 1e7 else f"{value:.3g}"
-    return shown.replace("-", MINUS)
+    is_zero = not float(shown)  # Rounded to it: no minus sign.
+    return (shown.lstrip("-") if is_zero else shown).replace("-", MINUS)
 
 
 def percent(value: float | None) -> str:
@@ -352,18 +353,19 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "percent": percent}
+    environment.filters |= {"number": number, "percent": percent, "zip": zip}
     return environment
 
 
-def _write_page(folder: Path, text: str) -> Path:
-    page = folder / "index.html"
+def write_page(page: Path, text: str) -> Path:
+    """Writes a page; returns its path."""
     with atomic_write(page) as stream:
         stream.write(text)
     return page
 
 
-def _json(facts: Mapping[str, object]) -> str:
+def json_text(facts: Mapping[str, object]) -> str:
+    """JSON for people."""
     return json.dumps(facts, indent=2, ensure_ascii=False, default=_plain)
 
 

@@ -6,6 +6,7 @@ it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from svdam.core.settings import (
     unsafe_model_setting,
 )
 from svdam.core.validation import InputError, quoted_list
+from svdam.data.records import Records
 from svdam.explain.choices import DIRECTIONS
 from svdam.explain.starts import parse_seeds, starting_latents
 from svdam.results.explanations import (
@@ -33,14 +35,22 @@ from svdam.results.explanations import (
     write_units,
 )
 from svdam.stages.inputs import input_records
+from svdam.stages.listening import (
+    listener_response_setting,
+    listener_setting,
+    open_listener,
+    require_listener_and_response,
+)
 from svdam.stages.response_parts import Part, PartWorker, measure_parts, planned_parts, remove_parts
+from svdam.stages.unit_pages import UnitPages
 from svdam.stages.unit_responses import measure_units, real_units, unit_responses
 
 if TYPE_CHECKING:
     import keras
 
-_REAL, _SEARCH = "real responses", "searching"
+_REAL, _SEARCH, _PAGES = "real responses", "searching", "pages"
 _STEP_WORK = 3  # Of a latent step, in real excerpts.
+_PAGE_WORK = 60  # Of the pages of a unit, in real excerpts.
 _USUAL_STEPS = 12  # Of a latent, until its distance has turned.
 
 
@@ -94,6 +104,11 @@ class ExplainSettings(Settings):
         "Memory limit in GiB, which determines how many latents are optimized at once.",
         above=0,
     )
+    num_sounds: int = setting(
+        3, "Number of sounds of each set of excerpts of a unit on the pages.", minimum=0
+    )
+    listener: str | None = listener_setting()
+    listener_response: str | None = listener_response_setting()
     strategy: str = setting(
         "one_device",
         "Devices to split the latents over: one_device, or mirrored for the GPUs of this machine.",
@@ -108,6 +123,12 @@ class ExplainSettings(Settings):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise InputError(f"--{name}: found {values}, expected different values")
+        require_listener_and_response(self.listener, self.listener_response)
+        if self.listener and len(self.directions) < len(DIRECTIONS):
+            raise InputError(
+                "--listener: compares maximized with minimized examples, so --directions has to "
+                "name both"
+            )
         count = len(parse_seeds(self.seeds))
         if not 2 <= count <= self.top_n:
             raise InputError(
@@ -193,11 +214,16 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
         if not explained:
             raise InputError(f"--response: no unit could be explained: {failures[0]}")
         _write_table(run, units, explained, settings.directions)
+        overall.begin(_PAGES)
+        page = _pages(settings, units, records).write(
+            run, failures, lambda count: overall.advance(_PAGE_WORK * count)
+        )
         run.mark_complete(
             {
                 "units": len(units),
                 "explained": len(explained),
                 "failures": {units.names[unit]: why for unit, why in failures.items()},
+                "page": page.name,
             }
         )
         remove_parts(run)  # Last: a run without them and not complete would start again.
@@ -213,7 +239,9 @@ def _checksums(settings: ExplainSettings) -> dict[str, Any]:
         for flag, path in (
             ("classifier", settings.classifier),
             ("generator", settings.generator),
+            ("listener", settings.listener),
         )
+        if path is not None
     }
 
 
@@ -235,6 +263,22 @@ def _load_models(settings: ExplainSettings) -> "tuple[keras.Model, keras.Model]"
     return generator, with_card(classifier, settings.classifier)
 
 
+def _pages(settings: ExplainSettings, units: ExplainedUnits, records: Records) -> UnitPages:
+    listen = None
+    if settings.listener is not None:
+        listen = functools.partial(
+            open_listener,
+            settings.listener,
+            str(settings.listener_response),
+            allow_unsafe=settings.allow_unsafe_model,
+            import_module=settings.import_module,
+        )
+    front_end = dataclasses.replace(records.front_end, excerpt_frames=units.start_examples.shape[1])
+    return UnitPages(
+        units, records, settings.split, front_end, settings.directions, settings.num_sounds, listen
+    )
+
+
 def _unit_steps(settings: ExplainSettings) -> int:
     """Latent steps that a unit takes, about."""
     groups = len(settings.directions) * len(settings.prior_weights)
@@ -247,6 +291,7 @@ def _overall(settings: ExplainSettings, parts: list[Part], num_units: int) -> Ov
         {
             _REAL: sum(part.num_excerpts for part in parts),
             _SEARCH: _STEP_WORK * _unit_steps(settings) * num_units,
+            _PAGES: _PAGE_WORK * num_units,
         }
     )
 
@@ -284,3 +329,4 @@ def _report(units: ExplainedUnits, failures: dict[int, str], run: Run) -> None:
     for unit, why in failures.items():
         print(f"not explained: {units.names[unit]}: {why}")
     print(f"results: {run.folder}")
+    print(f"page: {(run.folder / 'index.html').resolve()}")

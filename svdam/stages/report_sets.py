@@ -71,21 +71,26 @@ def real_set(real: RealResponses, word: str) -> ExampleSet:
     """The real excerpts with the ``word`` (highest, lowest) responses."""
     top = real.highest if word == "highest" else real.lowest
 
-    def label(song: int, first_frame: int) -> str:
-        minutes, seconds = divmod(first_frame / real.front_end.frames_per_second, 60)
-        return f"{real.song_ids[song]}, {int(minutes)}:{seconds:04.1f}"
-
     count = len(top.responses)
     return ExampleSet(
         key=f"real-{word}",
         title=f"The {count} real excerpts with the {word} responses",
         log_mels=top.excerpts,
         responses=top.responses,
-        labels=[label(*where) for where in zip(top.song, top.first_frame, strict=True)],
+        labels=[
+            excerpt_label(real.song_ids[song], first_frame, real.front_end)
+            for song, first_frame in zip(top.song, top.first_frame, strict=True)
+        ],
         probabilities=top.probabilities,
         sounds_of=tuple(range(count)),
         front_end=real.front_end,
     )
+
+
+def excerpt_label(song_id: str, first_frame: int, front_end: FrontEnd) -> str:
+    """What a real excerpt is called: its song and when it starts."""
+    minutes, seconds = divmod(first_frame / front_end.frames_per_second, 60)
+    return f"{song_id}, {int(minutes)}:{seconds:04.1f}"
 
 
 def explained_label(response: str, label_names: Sequence[str]) -> str | None:

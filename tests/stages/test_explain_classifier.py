@@ -3,6 +3,7 @@
 import collections
 import csv
 import functools
+import re
 
 import keras
 import numpy as np
@@ -236,6 +237,12 @@ def test_units_that_cannot_be_explained_are_said_and_do_not_fail_the_run(
     assert [units.fires(unit) for unit in (1, 2)] == [False, False]
     explained = [one.unit for one in read_explanations(tmp_path / "run", "run")]
     assert explained == ["units:0"] * 2 + ["units:2"] * 2
+    atlas = (tmp_path / "run/index.html").read_text("utf-8")
+    assert sorted(re.findall('data-state="(.*?)"', atlas)) == [
+        *["never fires"] * 2, *["not explained"] * 3
+    ]  # fmt: skip
+    pages = [(tmp_path / f"run/unit-{unit:05d}.html").read_text("utf-8") for unit in range(5)]
+    assert [page.count('id="max"') for page in pages] == [1, 0, 1, 0, 0]
     only = settings(
         models | {"classifier": str(tmp_path / "broken.keras")},
         records_folder,

@@ -96,15 +96,19 @@
   );
   for (const card of cards) watcher.observe(card);
   const filters = [...document.querySelectorAll("select[data-filter]")];
+  const search = byId("search");
   const order = byId("sort");
   const update = () => {
     let shown = 0;
+    const words = search ? search.value.toLowerCase().split(/\s+/) : [];
     for (const card of cards) {
-      const kept = filters.every((one) => !one.value || card.dataset[one.dataset.filter] === one.value);
+      const kept =
+        filters.every((one) => !one.value || card.dataset[one.dataset.filter] === one.value) &&
+        words.every((word) => card.dataset.words.includes(word));
       card.hidden = !kept;
       shown += kept;
     }
-    byId("shown").textContent = `${shown} of ${cards.length} examples`;
+    byId("shown").textContent = `${shown} of ${cards.length} ${list.dataset.what}`;
   };
   const sort = () => {
     const [key, way] = order.value.split(" ");
@@ -118,15 +122,17 @@
     list.append(...sorted);
   };
   for (const one of filters) one.addEventListener("change", update);
+  if (search) search.addEventListener("input", update);
   order.addEventListener("change", sort);
   byId("reset").addEventListener("click", () => {
     for (const one of filters) one.value = "";
+    if (search) search.value = "";
     order.selectedIndex = 0;
     sort();
     update();
   });
   byId("controls").hidden = false;
   const first = document.querySelector("select[data-filter='set']");
-  first.selectedIndex = Math.min(1, first.options.length - 1);
+  if (first) first.selectedIndex = Math.min(1, first.options.length - 1);
   update();
 })();
