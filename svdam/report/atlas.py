@@ -165,7 +165,8 @@ def write_atlas(
         cards: What `write_unit` returned, alike units next to each other.
         shape_of: Any examples, for the axes of the spectrograms.
         labels: Names of the labels that the records know.
-        facts: ``classifier``, ``num_excerpts``, ``split``, and ``how_made``, how sounds were made.
+        facts: ``classifier``, ``num_excerpts``, ``split``; ``how_made``, how sounds were made; and
+            ``bridge``, what is known about it.
         provenance: JSON-ready facts about how all this was made.
 
     Returns:

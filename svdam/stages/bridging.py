@@ -7,7 +7,7 @@ analysed by the classifier's own. The correlation of the two responses says what
 
 import dataclasses
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -23,7 +23,7 @@ from svdam.core.validation import InputError
 from svdam.data.mixing import load_song
 from svdam.data.records import Records
 from svdam.data.spectra import data_set_folder
-from svdam.explain.responses import response_function
+from svdam.explain.responses import response_matrix
 from svdam.models.batches import in_batches
 from svdam.models.bridge import bridge_in, bridged_classifier
 from svdam.models.bridge_fit import num_target_frames
@@ -103,21 +103,35 @@ def paired_models(
 
 
 def measured_bridge(pair: Pair, response: str, records: Records) -> BridgeFacts:
-    """Measures what a bridge keeps of the response to real excerpts.
-
-    Args:
-        pair: Models with a bridge.
-        response: The explained response.
-        records: Songs, of any front end, whose audio is where prepare_data found it.
+    """Measures what a bridge keeps of the response to real excerpts; see `bridge_correlations`.
 
     Returns:
         What is known about the bridge, with the correlation.
+    """
+    assert pair.facts is not None
+    correlations, count = bridge_correlations(pair, [response], records)
+    return dataclasses.replace(pair.facts, correlation=float(correlations[0]), num_excerpts=count)
+
+
+def bridge_correlations(
+    pair: Pair, responses: Sequence[str], records: Records
+) -> tuple[np.ndarray, int]:
+    """Measures what a bridge keeps of responses to real excerpts.
+
+    Args:
+        pair: Models with a bridge.
+        responses: The R explained responses.
+        records: Songs, of any front end, whose audio is where prepare_data found it.
+
+    Returns:
+        (R,) correlations of the responses through the bridge with the exact ones, 0 where one of
+        the two does not vary; and the number of excerpts.
 
     Raises:
         InputError: If the audio cannot be read, or there are too few excerpts.
     """
     source, own = pair.front_end, pair.own_front_end
-    assert pair.facts is not None and source is not None and own is not None
+    assert source is not None and own is not None
     exact = dataclasses.replace(
         own, excerpt_frames=num_target_frames(source, own, source.excerpt_frames)
     )
@@ -130,12 +144,15 @@ def measured_bridge(pair: Pair, response: str, records: Records) -> BridgeFacts:
     with in_float32(pair.classifier):
         ways = pair.classifier, bridged_classifier(pair.own_classifier, own, exact)
         through, exactly = (
-            in_batches(tf.function(response_function(way, response)), np.stack(excerpts)[..., None])
+            in_batches(
+                tf.function(response_matrix(way, responses)), np.stack(excerpts)[..., None]
+            ).astype(np.float64)
             for way, excerpts in zip(ways, zip(*cuts, strict=True), strict=True)
         )
-    varies = np.ptp(through) > 0 and np.ptp(exactly) > 0
-    correlation = float(np.corrcoef(through, exactly)[0, 1]) if varies else 0.0
-    return dataclasses.replace(pair.facts, correlation=correlation, num_excerpts=len(cuts))
+    through, exactly = (values - values.mean(axis=0) for values in (through, exactly))
+    spread = np.sqrt((through**2).sum(axis=0) * (exactly**2).sum(axis=0))
+    products = (through * exactly).sum(axis=0)
+    return np.divide(products, spread, out=np.zeros(len(responses)), where=spread > 0), len(cuts)
 
 
 def checked_bridge(pair: Pair, response: str, records: Records | None) -> BridgeFacts | None:

@@ -10,6 +10,9 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from svdam.audio.front_ends import front_end_name
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.distribution import make_strategy
 from svdam.core.files import checksum
@@ -26,6 +29,7 @@ from svdam.core.validation import InputError, quoted_list
 from svdam.data.records import Records
 from svdam.explain.choices import DIRECTIONS
 from svdam.explain.starts import parse_seeds, starting_latents
+from svdam.report.content import SUFFICIENT_CORRELATION
 from svdam.results.explanations import (
     ExplainedUnits,
     explanation_path,
@@ -34,6 +38,7 @@ from svdam.results.explanations import (
     write_explanation_table,
     write_units,
 )
+from svdam.stages.front_ends import listed_front_ends, model_front_end, model_front_end_setting
 from svdam.stages.inputs import input_records
 from svdam.stages.listening import (
     listener_response_setting,
@@ -47,6 +52,8 @@ from svdam.stages.unit_responses import measure_units, real_units, unit_response
 
 if TYPE_CHECKING:
     import keras
+
+    from svdam.stages.bridging import Pair
 
 _REAL, _SEARCH, _PAGES = "real responses", "searching", "pages"
 _STEP_WORK = 3  # Of a latent step, in real excerpts.
@@ -114,6 +121,8 @@ class ExplainSettings(Settings):
         "Devices to split the latents over: one_device, or mirrored for the GPUs of this machine.",
         choices=("one_device", "mirrored"),
     )
+    generator_front_end: str | None = model_front_end_setting("generator")
+    classifier_front_end: str | None = model_front_end_setting("classifier")
     import_module: str | None = import_module_setting()
     allow_unsafe_model: bool = unsafe_model_setting()
 
@@ -167,12 +176,15 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
     from svdam.stages.unit_search import UnitSearch
 
     with strategy.scope():
-        generator, classifier = _load_models(settings)
+        pair = _load_models(settings, records)
+    generator, classifier = pair.generator, pair.classifier
     names = named_responses(classifier, settings.response, settings.classifier)
     engine = Maximizer(generator, classifier, list(names.values()), strategy=strategy)
-    respond = unit_responses(classifier, list(names.values()))
+    respond = unit_responses(_measured_classifier(pair, records), list(names.values()))
+    respond_to_examples = unit_responses(classifier, list(names.values()))
+    bridge = _bridge_in_words(pair, list(names.values()), records)
     with (
-        start_run(settings.output, "explain_classifier", settings, inputs) as run,
+        start_run(settings.output, "explain_classifier", settings, inputs | pair.inputs()) as run,
         _overall(settings, parts, len(names)) as overall,
     ):
         overall.begin(_REAL)
@@ -194,7 +206,7 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
             seeds=seeds,
             start_latents=starts,
             start_examples=start_examples,
-            start_responses=respond(start_examples).T,
+            start_responses=respond_to_examples(start_examples).T,
             provenance=run.config,
         )
         write_units(run.folder, units)
@@ -215,7 +227,7 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
             raise InputError(f"--response: no unit could be explained: {failures[0]}")
         _write_table(run, units, explained, settings.directions)
         overall.begin(_PAGES)
-        page = _pages(settings, units, records).write(
+        page = _pages(settings, units, records, pair, bridge).write(
             run, failures, lambda count: overall.advance(_PAGE_WORK * count)
         )
         run.mark_complete(
@@ -245,25 +257,74 @@ def _checksums(settings: ExplainSettings) -> dict[str, Any]:
     }
 
 
-def _load_models(settings: ExplainSettings) -> "tuple[keras.Model, keras.Model]":
+def _load_models(settings: ExplainSettings, records: Records) -> "Pair":
     from svdam.explain.named_outputs import with_card
     from svdam.explain.responses import named_layers, split_responses
-    from svdam.models.loading import load_model
+    from svdam.models.loading import load_model, model_path
     from svdam.models.precision import use_mixed_bfloat16
-    from svdam.models.shapes import matched_models
+    from svdam.stages.bridging import paired_models
 
     options = settings.allow_unsafe_model, settings.import_module
     layers = [name for one in split_responses(settings.response) for name in named_layers(one)]
     classifier = load_model(settings.classifier, "classifier", None, *options, layers)
     generator = load_model(settings.generator, "generator", None, *options)
-    generator, classifier = matched_models(generator, classifier)
+    front_ends = (
+        model_front_end(
+            model_path(getattr(settings, flag), flag), flag, getattr(settings, f"{flag}_front_end")
+        )
+        for flag in ("generator", "classifier")
+    )
+    pair = paired_models(generator, classifier, *front_ends)
+    known = [one for one in (pair.front_end, pair.own_front_end) if one is not None]
+    if known and not any(one.is_like(records.front_end) for one in known):
+        found = listed_front_ends(
+            records=records.front_end, generator=known[0], classifier=known[-1]
+        )
+        raise InputError(
+            f"--records: the front ends differ ({found}); prepare records with "
+            f"prepare_data --front_end={front_end_name(known[-1])}, or choose other --records"
+        )
     if settings.precision == "mixed_bfloat16":
-        for model in (generator, classifier):
+        for model in (pair.generator, pair.classifier):
             use_mixed_bfloat16(model)
-    return generator, with_card(classifier, settings.classifier)
+    with_card(pair.classifier, settings.classifier)
+    return pair
 
 
-def _pages(settings: ExplainSettings, units: ExplainedUnits, records: Records) -> UnitPages:
+def _measured_classifier(pair: "Pair", records: Records) -> "keras.Model":
+    """The classifier for real excerpts: behind the bridge if they are like the generator's."""
+    source = pair.front_end
+    if pair.facts is None or source is None or source.is_like(records.front_end):
+        return pair.classifier
+    return pair.own_classifier
+
+
+def _bridge_in_words(pair: "Pair", responses: Sequence[str], records: Records) -> str:
+    """What the bridge does and keeps, which is printed, too; "" without one."""
+    if pair.facts is None:
+        return ""
+    from svdam.stages.bridging import bridge_correlations
+
+    facts = pair.facts
+    words = f"bridge from {facts.source} to {facts.target}: {facts.description}"
+    try:
+        correlations, count = bridge_correlations(pair, responses, records)
+    except InputError as error:  # The records serve without their audio.
+        words += f" How well responses survive it was not measured ({error})."
+    else:
+        few = int((correlations < SUFFICIENT_CORRELATION).sum())
+        words += (
+            f" Over {count} real excerpts, responses through the bridge and exact ones have a "
+            f"median correlation of {np.median(correlations):.3f}"
+            f"{f'; {few} of {len(responses)} are below {SUFFICIENT_CORRELATION}' if few else ''}."
+        )
+    print(words)
+    return words
+
+
+def _pages(
+    settings: ExplainSettings, units: ExplainedUnits, records: Records, pair: "Pair", bridge: str
+) -> UnitPages:
     listen = None
     if settings.listener is not None:
         listen = functools.partial(
@@ -273,9 +334,16 @@ def _pages(settings: ExplainSettings, units: ExplainedUnits, records: Records) -
             allow_unsafe=settings.allow_unsafe_model,
             import_module=settings.import_module,
         )
-    front_end = dataclasses.replace(records.front_end, excerpt_frames=units.start_examples.shape[1])
+    known, frames = pair.front_end or records.front_end, units.start_examples.shape[1]
     return UnitPages(
-        units, records, settings.split, front_end, settings.directions, settings.num_sounds, listen
+        units,
+        records,
+        settings.split,
+        dataclasses.replace(known, excerpt_frames=frames),
+        settings.directions,
+        settings.num_sounds,
+        bridge,
+        listen,
     )
 
 

@@ -49,6 +49,7 @@ class UnitPages:
         front_end: Front end of the examples.
         directions: ``max``, ``min`` or both.
         num_sounds: Sounds of each set of excerpts.
+        bridge: What is known about the bridge, for people; "" without one.
         open_listener: Opens the listener for excerpts of a front end; None without one.
     """
 
@@ -58,6 +59,7 @@ class UnitPages:
     front_end: FrontEnd
     directions: Sequence[str]
     num_sounds: int
+    bridge: str = ""
     open_listener: "Callable[[FrontEnd], Listener] | None" = None
 
     def write(self, run: Run, failures: dict[int, str], advance: Callable[[float], None]) -> Path:
@@ -230,6 +232,7 @@ class UnitPages:
                 "split": self.split,
                 "num_excerpts": self.units.statistics.num_excerpts,
                 "how_made": synthesis.description,
+                "bridge": self.bridge,
             },
             run.config,
         )

@@ -7,7 +7,13 @@ from tests.report.atlas_units import SYNTHESIS, unit_content
 
 NUM_UNITS = 256
 CARDS = "document.querySelectorAll('#example-cards > li')"
-FACTS = {"classifier": "made.keras", "num_excerpts": 500, "split": "train", "how_made": ""}
+FACTS = {
+    "classifier": "made.keras",
+    "num_excerpts": 500,
+    "split": "train",
+    "how_made": "",
+    "bridge": "",
+}
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,13 @@ from tests.report.conftest import EVIL
 from tests.report.test_pages import Page
 
 NUM_UNITS = CARDS_AT_ONCE + 4
-FACTS = {"classifier": EVIL, "num_excerpts": 500, "split": "train", "how_made": "Somehow."}
+FACTS = {
+    "classifier": EVIL,
+    "num_excerpts": 500,
+    "split": "train",
+    "how_made": "Somehow.",
+    "bridge": "",
+}
 
 
 @pytest.fixture(scope="module")

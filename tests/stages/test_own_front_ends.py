@@ -17,6 +17,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from svdam.audio.front_ends import front_end_name, get_front_end, write_front_end
 from svdam.core.config import FRONT_END
 from svdam.core.validation import InputError
+from svdam.data.records import open_records
 from svdam.models.bridge import bridged_classifier
 from svdam.models.generator import build_generator
 from svdam.models.loading import load_model
@@ -25,12 +26,14 @@ from svdam.results.model_cards import ModelCard, read_model_card, write_model_ca
 from svdam.results.responses import read_responses
 from svdam.stages.collect_responses import ResponseSettings, collect_responses
 from svdam.stages.evaluate_classifier import EvaluationSettings, evaluate_classifier
+from svdam.stages.explain_classifier import ExplainSettings, explain_classifier
 from svdam.stages.make_report import ReportSettings, make_report
 from svdam.stages.maximize_activation import SearchSettings, maximize_activation
 from svdam.stages.prepare_data import PrepareSettings, prepare_data
 from svdam.stages.select_hyperparameters import SelectionSettings, select_hyperparameters
 from svdam.stages.train_classifier import train_classifier
 from svdam.stages.train_gan import train_gan
+from svdam.stages.unit_responses import extreme_excerpts
 from svdam.training.settings import ClassifierSettings, GanSettings
 from tests.data.small_corpora import add_song, write_jamendo
 
@@ -294,3 +297,61 @@ def test_models_without_cards_take_what_flags_say(runs, tmp_path):
         maximize_activation(SearchSettings(**contradiction, **options))
     with pytest.raises(InputError, match="front end, vggish, has 64 bands; correct its model card"):
         maximize_activation(SearchSettings(classifier_front_end="vggish", **options))
+
+
+def test_records_of_neither_front_end_are_refused(runs, records_folder, tmp_path):
+    settings = ExplainSettings(
+        output=str(tmp_path / "atlas"),
+        classifier=runs.classifier,
+        generator=runs.gan,
+        records=str(records_folder),
+        seeds="0-1",
+        top_n=2,
+    )
+    name = front_end_name(runs.front_end)
+    message = rf"front ends differ \(records: ismir2015, generator: {re.escape(name)}, classifier: "
+    with pytest.raises(InputError, match=message):
+        explain_classifier(settings)
+
+
+@pytest.mark.parametrize("records_of", ["classifier", "generator"])
+def test_units_are_explained_through_the_bridge(bridged, records_folder, tmp_path, records_of):
+    """Real excerpts are heard directly where they have the classifier's front end."""
+    records = bridged.data if records_of == "classifier" else records_folder
+    generator = read_results(bridged.grid).provenance["settings"]["generator"]
+    units = explain_classifier(
+        ExplainSettings(
+            output=str(tmp_path / "atlas"),
+            classifier=bridged.classifier,
+            generator=generator,
+            records=str(records),
+            response="fc2:0,logit",
+            seeds="0-1",
+            top_n=2,
+            max_steps=1,
+            excerpt_spacing=40,
+            num_sounds=1,
+            precision="float32",
+        )
+    )
+    classifier = load_model(bridged.classifier, "classifier")
+    through = bridged_classifier(classifier, bridged.front_end, FRONT_END)
+    measured = classifier if records_of == "classifier" else through
+    for hears, excerpts, found in (
+        (through, units.start_examples[..., 0], units.start_responses[1]),
+        (
+            measured,
+            extreme_excerpts(units, open_records(records), "train", 1, "highest", 2),
+            units.statistics.highest[1],
+        ),
+    ):
+        expected = hears(excerpts[..., np.newaxis]).numpy()[:, 0]
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    page = (tmp_path / "atlas/index.html").read_text("utf-8")
+    assert "bridge from ismir2015 to" in page
+    rates = {
+        name: soundfile.info(tmp_path / f"atlas/sounds/{name}-0000.wav").samplerate
+        for name in ("start", "00001-highest")
+    }
+    front_end = bridged.front_end if records_of == "classifier" else FRONT_END
+    assert rates == {"start": 22050, "00001-highest": front_end.sample_rate}
