@@ -11,7 +11,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-sys.path.insert(0, str(ROOT / "tools"))
 from check_package import SMALL_DEMO  # noqa: E402
 
 

@@ -9,12 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from docs_site import settings_class
 
 from svdam.results.examples import read_results
 from tests.docs.blocks import PAGES, ROOT, SMALLER, blocks
-
-sys.path.insert(0, str(ROOT / "tools"))
-from docs_site import settings_class
 
 ALL_BLOCKS = [block for page in PAGES for block in blocks(page)]
 FOREIGN_FLAGS = {

@@ -1,14 +1,9 @@
 """docs/tour.ipynb, executed with fewer steps."""
 
 import os
-import sys
 
 import nbformat
 import pytest
-
-from tests.docs.blocks import ROOT
-
-sys.path.insert(0, str(ROOT / "tools"))
 from run_tour import NOTEBOOK, executed
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))  # Tools are tested as they are run: from their folder.
 
 # Whatever Python does with a network is written down; the kernel gives the process none anyway.
 WATCHED = """
