@@ -114,6 +114,12 @@ class ExplainSettings(Settings):
     num_sounds: int = setting(
         3, "Number of sounds of each set of excerpts of a unit on the pages.", minimum=0
     )
+    listening_test: bool = setting(
+        False,
+        "Whether to write a listening test, listening_test.html, too: people say which of two real "
+        "excerpts excites a unit more. Its key is listening_key.csv.",
+        identity=False,
+    )
     listener: str | None = listener_setting()
     listener_response: str | None = listener_response_setting()
     strategy: str = setting(
@@ -227,9 +233,10 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
             raise InputError(f"--response: no unit could be explained: {failures[0]}")
         _write_table(run, units, explained, settings.directions)
         overall.begin(_PAGES)
-        page = _pages(settings, units, records, pair, bridge).write(
-            run, failures, lambda count: overall.advance(_PAGE_WORK * count)
-        )
+        pages = _pages(settings, units, records, pair, bridge)
+        page = pages.write(run, failures, lambda count: overall.advance(_PAGE_WORK * count))
+        if settings.listening_test and pages.write_listening_test(run.folder, failures) is None:
+            print("no listening test: the extreme responses of no explained unit differ")
         run.mark_complete(
             {
                 "units": len(units),

@@ -21,6 +21,7 @@ from svdam.report.atlas import (
     write_unit,
 )
 from svdam.report.content import ExampleSet, HeardSets
+from svdam.report.listening_test import write_listening_test
 from svdam.results.explanations import (
     ExplainedUnits,
     Explanation,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from svdam.explain.listener import Listener
 
 _MOST_ALIKE = 5
+_TESTED_UNITS = 10  # About 35 trials.
 _LEAST_CORRELATION = 0.3  # Below, units have little in common.
 
 
@@ -87,6 +89,12 @@ class UnitPages:
             cards.append(card)
             advance(1)
         return self._write_atlas(run, cards, synthesis)
+
+    def write_listening_test(self, folder: Path, failures: dict[int, str]) -> Path | None:
+        """Writes a test about units drawn at random, as people tire; None if no unit is suited."""
+        drawn = np.random.default_rng(0).permutation(len(self.units)).tolist()
+        contents = (self.content(folder, one, failures.get(one, "")) for one in drawn)
+        return write_listening_test(folder, contents, _TESTED_UNITS, sound_synthesis())
 
     def content(self, folder: Path, unit: int, trouble: str) -> UnitContent:
         """What is known of a unit.

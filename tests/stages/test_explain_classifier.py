@@ -71,7 +71,7 @@ def small_parts():
 def finished(models, records_folder, tmp_path_factory):
     """A finished run."""
     output = tmp_path_factory.mktemp("run") / "explain"
-    explain_classifier(settings(models, records_folder, output))
+    explain_classifier(settings(models, records_folder, output, listening_test=True))
     return output
 
 
@@ -301,3 +301,14 @@ def test_bad_input_is_refused(models, records_folder, tmp_path, changes, message
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         ExplainSettings(**changes)
+
+
+def test_a_listening_test_asks_about_each_unit_that_was_searched(finished):
+    with open(finished / "listening_key.csv", newline="", encoding="utf-8") as stream:
+        key = list(csv.DictReader(stream))
+    text = (finished / "listening_test.html").read_text(encoding="utf-8")
+    sounds = {path.name for path in (finished / "listening").iterdir()}
+    asked = collections.Counter((row["unit"], row["kind"]) for row in key if row["catch"] == "0")
+    assert asked and set(asked.values()) == {1} and len(asked) % 3 == 0
+    assert {unit for unit, _ in asked} <= set(UNITS)
+    assert all(row["trial"] in text and row["right"] in sounds for row in key)
