@@ -276,10 +276,11 @@ def _load_models(settings: ExplainSettings, records: Records) -> "Pair":
     classifier = load_model(settings.classifier, "classifier", None, *options, layers)
     generator = load_model(settings.generator, "generator", None, *options)
     front_ends = (
-        model_front_end(
-            model_path(getattr(settings, flag), flag), flag, getattr(settings, f"{flag}_front_end")
+        model_front_end(model_path(model, flag), flag, said)
+        for flag, model, said in (
+            ("generator", settings.generator, settings.generator_front_end),
+            ("classifier", settings.classifier, settings.classifier_front_end),
         )
-        for flag in ("generator", "classifier")
     )
     pair = paired_models(generator, classifier, *front_ends)
     known = [one for one in (pair.front_end, pair.own_front_end) if one is not None]

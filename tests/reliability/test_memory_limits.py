@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import pathlib, runpy
-
-pytestmark = pytest.mark.slow
 try:
     runpy.run_module("svdam.maximize_activation", run_name="__main__")
 finally:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 from svdam.stages.maximize_activation import SearchSettings
 from tests.explain.small_models import save_small_models
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 # Chunks are cut at the largest size in the engine, made small here; steps are slowed down so that
@@ -21,8 +24,6 @@ import time
 from svdam import maximize_activation
 from svdam.core.commands import run_command
 from svdam.stages import grid
-
-pytestmark = pytest.mark.slow
 
 grid.LARGEST_CHUNK = 4
 shown = grid._View.show
