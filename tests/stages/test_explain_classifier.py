@@ -54,6 +54,7 @@ def settings(models, records_folder, output, **changes):
         max_steps=12,
         prior_weights=(0.1, 0.001),
         precision="float32",
+        num_sounds=1,
     )
     return ExplainSettings(**values | changes)
 
