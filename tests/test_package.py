@@ -8,10 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from check_package import SMALL_DEMO
 
 ROOT = Path(__file__).parents[1]
-
-from check_package import SMALL_DEMO  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ draws depend on the file's name alone. Files that are there already stay.
 
 import concurrent.futures
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from scipy.signal import lfilter
 from svdam.audio.decoding import load_audio
 from svdam.core.config import FRONT_END
 from svdam.core.files import atomic_path
+from svdam.core.processors import available_processors
 from svdam.core.progress import progress
 from svdam.corpus import effects
 
@@ -106,12 +106,10 @@ def main(_: list[str]) -> None:
         for path in sorted(source.rglob("*.voice.*"))
     ]
     missing = [(voice, output) for voice, output in pairs if not output.exists()]
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(produce, *pair) for pair in missing]
-        with progress(total=len(missing), description="producing", unit="voice") as bar:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                bar.update()
+    with concurrent.futures.ProcessPoolExecutor(available_processors()) as pool:
+        done = pool.map(produce, *zip(*missing, strict=True)) if missing else ()
+        for _ in progress(done, total=len(missing), description="producing", unit="voice"):
+            pass
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ NAME.ogg, as ``prepare_data --dataset=stems`` reads them. Songs that are there a
 """
 
 import concurrent.futures
-import os
+import dataclasses
+import functools
 from pathlib import Path
 
 import soundfile
 from absl import app, flags
 
 from svdam.core.files import atomic_path, atomic_write
+from svdam.core.processors import available_processors
 from svdam.core.progress import progress
-from svdam.corpus.demo_corpus import CorpusSettings, SongFile, plan_files, render_song
+from svdam.corpus.demo_corpus import CorpusSettings, SongFile, plan_files, render_planned
 
 SAMPLE_RATE = 22050
 
@@ -26,12 +28,10 @@ def render_stems(folder: Path, settings: CorpusSettings) -> None:
     """Renders all songs of a corpus, mono at 22,050 Hz; their numbers are their names."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [file for file in plan_files(settings) if not _last_file(folder, file).exists()]
-    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(_render, folder, settings, file) for file in files]
-        with progress(total=len(files), description="rendering", unit="song") as bar:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                bar.update()
+    with concurrent.futures.ProcessPoolExecutor(available_processors()) as pool:
+        rendered = pool.map(functools.partial(_render, folder, settings), files)
+        for _ in progress(rendered, total=len(files), description="rendering", unit="song"):
+            pass
 
 
 def _last_file(folder: Path, file: SongFile) -> Path:
@@ -39,14 +39,8 @@ def _last_file(folder: Path, file: SongFile) -> Path:
 
 
 def _render(folder: Path, settings: CorpusSettings, file: SongFile) -> None:
-    song = render_song(
-        (settings.seed, file.index),
-        settings.song_secs,
-        file.sings,
-        SAMPLE_RATE,
-        style=file.style,
-        voice_kind=file.voice_kind,
-    )
+    mono = dataclasses.replace(file, sample_rate=SAMPLE_RATE, num_channels=1)
+    song = render_planned(settings, mono)
     stems = {".voice.ogg": song.voice, ".backing.ogg": song.band} if file.sings else {}
     for suffix, samples in (stems or {".ogg": song.samples}).items():
         with atomic_path(folder / f"{file.index:05d}{suffix}") as temporary:

@@ -249,6 +249,19 @@ def plan_files(settings: CorpusSettings) -> list[SongFile]:
     return files
 
 
+def render_planned(settings: CorpusSettings, file: SongFile) -> Song:
+    """Renders a song of a corpus as it was planned; see `render_song`."""
+    return render_song(
+        (settings.seed, file.index),
+        settings.song_secs,
+        file.sings,
+        file.sample_rate,
+        file.num_channels,
+        file.style,
+        file.voice_kind,
+    )
+
+
 def split_files(files: Sequence[SongFile]) -> dict[str, list[str]]:
     """Names of the train, valid and test songs, about 10 : 2 : 3, none of them empty."""
     splits: dict[str, list[str]] = {"train": [], "valid": [], "test": []}

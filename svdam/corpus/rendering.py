@@ -20,7 +20,7 @@ from svdam.corpus.demo_corpus import (
     Song,
     SongFile,
     plan_files,
-    render_song,
+    render_planned,
     split_files,
 )
 
@@ -156,15 +156,7 @@ def write_audio(path: str | os.PathLike, song: Song) -> None:
 
 def _render_file(folder: Path, settings: CorpusSettings, file: SongFile) -> None:
     """Renders one song and writes its sound, then its labels."""
-    song = render_song(
-        (settings.seed, file.index),
-        settings.song_secs,
-        file.sings,
-        file.sample_rate,
-        file.num_channels,
-        file.style,
-        file.voice_kind,
-    )
+    song = render_planned(settings, file)
     write_audio(folder / "audio" / file.name, song)
     with atomic_write(_label_path(folder, file)) as stream:
         stream.writelines(f"{line}\n" for line in song.label_lines())

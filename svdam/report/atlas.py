@@ -210,12 +210,8 @@ def _card(unit: UnitContent, sounds: Sounds, density: dict[str, Any]) -> dict[st
                 "distance": found.distance,
                 "low": found.distance_low,
                 "high": found.distance_high,
-                "start": float(unit.start.responses.mean()),
-                "mean": float(found.responses.mean()),
-                "real": float(real.responses[: len(found.responses)].mean()),
             }
             for way, found in unit.found.items()
-            for real in [unit.highest if way == "max" else unit.lowest]
         ],
         "transfer": None,
         "panels": [],

@@ -150,6 +150,9 @@ class BridgeFacts:
     correlation: float | None = None
     num_excerpts: int = 0
 
+    def __str__(self) -> str:
+        return f"bridge from {self.source} to {self.target}: {self.description}"
+
 
 @dataclasses.dataclass
 class ReportContent:

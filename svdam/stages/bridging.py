@@ -179,7 +179,7 @@ def checked_bridge(pair: Pair, response: str, records: Records | None) -> Bridge
         return None
     if records is not None:
         facts = measured_bridge(pair, response, records)
-    print(f"bridge from {facts.source} to {facts.target}: {facts.description}")
+    print(facts)
     if facts.correlation is None:
         print("How well the response survives it is not measured; --records=RUN measures it.")
         return facts
@@ -194,6 +194,35 @@ def checked_bridge(pair: Pair, response: str, records: Records | None) -> Bridge
             file=sys.stderr,
         )
     return facts
+
+
+def checked_bridge_of_units(pair: Pair, responses: Sequence[str], records: Records) -> str:
+    """Says what the bridge does, and how well it does for many responses.
+
+    Args:
+        pair: Models with a bridge, or without.
+        responses: The explained responses.
+        records: See `bridge_correlations`; without their audio, nothing is measured.
+
+    Returns:
+        What was said, for the page; "" without a bridge.
+    """
+    if pair.facts is None:
+        return ""
+    words = str(pair.facts)
+    try:
+        correlations, count = bridge_correlations(pair, responses, records)
+    except InputError as error:
+        words += f" How well responses survive it was not measured ({error})."
+    else:
+        few = int((correlations < SUFFICIENT_CORRELATION).sum())
+        words += (
+            f" Over {count} real excerpts, responses through the bridge and exact ones have a "
+            f"median correlation of {np.median(correlations):.3f}"
+            f"{f'; {few} of {len(responses)} are below {SUFFICIENT_CORRELATION}' if few else ''}."
+        )
+    print(words)
+    return words
 
 
 def _front_end_of(

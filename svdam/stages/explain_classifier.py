@@ -6,13 +6,10 @@ it.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from svdam.audio.front_ends import front_end_name
 from svdam.core.config import EXAMPLES_PER_SET, RESPONSE_SPACING
 from svdam.core.distribution import make_strategy
 from svdam.core.files import checksum
@@ -29,7 +26,6 @@ from svdam.core.validation import InputError, quoted_list
 from svdam.data.records import Records
 from svdam.explain.choices import DIRECTIONS
 from svdam.explain.starts import parse_seeds, starting_latents
-from svdam.report.content import SUFFICIENT_CORRELATION
 from svdam.results.explanations import (
     ExplainedUnits,
     explanation_path,
@@ -38,12 +34,16 @@ from svdam.results.explanations import (
     write_explanation_table,
     write_units,
 )
-from svdam.stages.front_ends import listed_front_ends, model_front_end, model_front_end_setting
+from svdam.stages.front_ends import (
+    model_front_end,
+    model_front_end_setting,
+    require_front_end_of_either,
+)
 from svdam.stages.inputs import input_records
 from svdam.stages.listening import (
+    listener_opener,
     listener_response_setting,
     listener_setting,
-    open_listener,
     require_listener_and_response,
 )
 from svdam.stages.response_parts import Part, PartWorker, measure_parts, planned_parts, remove_parts
@@ -53,6 +53,7 @@ from svdam.stages.unit_responses import measure_units, real_units, unit_response
 if TYPE_CHECKING:
     import keras
 
+    from svdam.explain.maximization import Maximizer
     from svdam.stages.bridging import Pair
 
 _REAL, _SEARCH, _PAGES = "real responses", "searching", "pages"
@@ -179,16 +180,16 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
 
     from svdam.explain.maximization import Maximizer
     from svdam.explain.named_outputs import named_responses
-    from svdam.stages.unit_search import UnitSearch
+    from svdam.stages.bridging import checked_bridge_of_units
 
     with strategy.scope():
         pair = _load_models(settings, records)
-    generator, classifier = pair.generator, pair.classifier
+    classifier = pair.classifier
     names = named_responses(classifier, settings.response, settings.classifier)
-    engine = Maximizer(generator, classifier, list(names.values()), strategy=strategy)
+    engine = Maximizer(pair.generator, classifier, list(names.values()), strategy=strategy)
     respond = unit_responses(_measured_classifier(pair, records), list(names.values()))
     respond_to_examples = unit_responses(classifier, list(names.values()))
-    bridge = _bridge_in_words(pair, list(names.values()), records)
+    bridge = checked_bridge_of_units(pair, list(names.values()), records)
     with (
         start_run(settings.output, "explain_classifier", settings, inputs | pair.inputs()) as run,
         _overall(settings, parts, len(names)) as overall,
@@ -217,30 +218,13 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
         )
         write_units(run.folder, units)
         overall.begin(_SEARCH)
-        search = UnitSearch(
-            engine,
-            units,
-            settings.directions,
-            settings.learning_rate,
-            settings.prior_weights,
-            settings.max_steps,
-            _max_batch(settings, [generator, classifier], units),
-            _unit_steps(settings),
-        )
-        failures = search.run(run, lambda steps: overall.advance(_STEP_WORK * steps))
-        explained = [unit for unit in range(len(units)) if unit not in failures]
-        if not explained:
-            raise InputError(f"--response: no unit could be explained: {failures[0]}")
-        _write_table(run, units, explained, settings.directions)
+        failures = _search(settings, run, units, engine, pair, overall)
         overall.begin(_PAGES)
-        pages = _pages(settings, units, records, pair, bridge)
-        page = pages.write(run, failures, lambda count: overall.advance(_PAGE_WORK * count))
-        if settings.listening_test and pages.write_listening_test(run.folder, failures) is None:
-            print("no listening test: the extreme responses of no explained unit differ")
+        page = _write_pages(settings, run, units, failures, records, pair, bridge, overall)
         run.mark_complete(
             {
                 "units": len(units),
-                "explained": len(explained),
+                "explained": len(units) - len(failures),
                 "failures": {units.names[unit]: why for unit, why in failures.items()},
                 "page": page.name,
             }
@@ -283,15 +267,7 @@ def _load_models(settings: ExplainSettings, records: Records) -> "Pair":
         )
     )
     pair = paired_models(generator, classifier, *front_ends)
-    known = [one for one in (pair.front_end, pair.own_front_end) if one is not None]
-    if known and not any(one.is_like(records.front_end) for one in known):
-        found = listed_front_ends(
-            records=records.front_end, generator=known[0], classifier=known[-1]
-        )
-        raise InputError(
-            f"--records: the front ends differ ({found}); prepare records with "
-            f"prepare_data --front_end={front_end_name(known[-1])}, or choose other --records"
-        )
+    require_front_end_of_either(records, pair.front_end, pair.own_front_end)
     if settings.precision == "mixed_bfloat16":
         for model in (pair.generator, pair.classifier):
             use_mixed_bfloat16(model)
@@ -307,43 +283,55 @@ def _measured_classifier(pair: "Pair", records: Records) -> "keras.Model":
     return pair.own_classifier
 
 
-def _bridge_in_words(pair: "Pair", responses: Sequence[str], records: Records) -> str:
-    """What the bridge does and keeps, which is printed, too; "" without one."""
-    if pair.facts is None:
-        return ""
-    from svdam.stages.bridging import bridge_correlations
+def _search(
+    settings: ExplainSettings,
+    run: Run,
+    units: ExplainedUnits,
+    engine: "Maximizer",
+    pair: "Pair",
+    overall: Overall,
+) -> dict[int, str]:
+    """Searches all units, and writes their table.
 
-    facts = pair.facts
-    words = f"bridge from {facts.source} to {facts.target}: {facts.description}"
-    try:
-        correlations, count = bridge_correlations(pair, responses, records)
-    except InputError as error:  # The records serve without their audio.
-        words += f" How well responses survive it was not measured ({error})."
-    else:
-        few = int((correlations < SUFFICIENT_CORRELATION).sum())
-        words += (
-            f" Over {count} real excerpts, responses through the bridge and exact ones have a "
-            f"median correlation of {np.median(correlations):.3f}"
-            f"{f'; {few} of {len(responses)} are below {SUFFICIENT_CORRELATION}' if few else ''}."
-        )
-    print(words)
-    return words
+    Returns:
+        Why units could not be searched, by their number.
+
+    Raises:
+        InputError: If none could.
+    """
+    from svdam.stages.unit_search import UnitSearch
+
+    search = UnitSearch(
+        engine,
+        units,
+        settings.directions,
+        settings.learning_rate,
+        settings.prior_weights,
+        settings.max_steps,
+        _max_batch(settings, [pair.generator, pair.classifier], units),
+        _unit_steps(settings),
+    )
+    failures = search.run(run, lambda steps: overall.advance(_STEP_WORK * steps))
+    explained = [unit for unit in range(len(units)) if unit not in failures]
+    if not explained:
+        raise InputError(f"--response: no unit could be explained: {failures[0]}")
+    _write_table(run, units, explained, settings.directions)
+    return failures
 
 
-def _pages(
-    settings: ExplainSettings, units: ExplainedUnits, records: Records, pair: "Pair", bridge: str
-) -> UnitPages:
-    listen = None
-    if settings.listener is not None:
-        listen = functools.partial(
-            open_listener,
-            settings.listener,
-            str(settings.listener_response),
-            allow_unsafe=settings.allow_unsafe_model,
-            import_module=settings.import_module,
-        )
+def _write_pages(
+    settings: ExplainSettings,
+    run: Run,
+    units: ExplainedUnits,
+    failures: dict[int, str],
+    records: Records,
+    pair: "Pair",
+    bridge: str,
+    overall: Overall,
+) -> Path:
+    """Writes the atlas, which it returns, and the listening test if there is to be one."""
     known, frames = pair.front_end or records.front_end, units.start_examples.shape[1]
-    return UnitPages(
+    pages = UnitPages(
         units,
         records,
         settings.split,
@@ -351,8 +339,17 @@ def _pages(
         settings.directions,
         settings.num_sounds,
         bridge,
-        listen,
+        listener_opener(
+            settings.listener,
+            settings.listener_response,
+            settings.allow_unsafe_model,
+            settings.import_module,
+        ),
     )
+    page = pages.write(run, failures, lambda count: overall.advance(_PAGE_WORK * count))
+    if settings.listening_test and pages.write_listening_test(run.folder, failures) is None:
+        print("no listening test: the extreme responses of no explained unit differ")
+    return page
 
 
 def _unit_steps(settings: ExplainSettings) -> int:

@@ -91,6 +91,30 @@ def require_same_front_end(records: Records, **models: str | os.PathLike | None)
         )
 
 
+def require_front_end_of_either(
+    records: Records, generator: FrontEnd | None, classifier: FrontEnd | None
+) -> None:
+    """Refuses records whose front end is neither the generator's nor the classifier's.
+
+    Args:
+        records: Real excerpts.
+        generator: Front end of what it makes; None if it is not known.
+        classifier: The classifier's own; None if it is not known.
+
+    Raises:
+        InputError: Naming all front ends, and the way out.
+    """
+    known = [one for one in (generator, classifier) if one is not None]
+    if known and not any(one.is_like(records.front_end) for one in known):
+        found = listed_front_ends(
+            records=records.front_end, generator=known[0], classifier=known[-1]
+        )
+        raise InputError(
+            f"--records: the front ends differ ({found}); prepare records with "
+            f"prepare_data --front_end={front_end_name(known[-1])}, or choose other --records"
+        )
+
+
 def listed_front_ends(**found: FrontEnd) -> str:
     """Front ends by name, for messages: ``records: yamnet, generator: ismir2015``."""
     return ", ".join(f"{what}: {front_end_name(one)}" for what, one in found.items())

@@ -1,5 +1,6 @@
 """What a listener, another classifier, hears in the sets of a page."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from svdam.report.content import ExampleSet, HeardSets
 
 if TYPE_CHECKING:
     from svdam.explain.listener import Listener
+
+    OpenListener = Callable[[FrontEnd], Listener]
 
 ORDER = ("lowest", "minimized", "start", "maximized", "highest")
 """The sets, in the order of rising responses if all is well."""
@@ -43,21 +46,30 @@ def require_listener_and_response(listener: str | None, response: str | None) ->
         raise InputError(f"--{given}: requires --{missing}")
 
 
-def open_listener(
-    path: str, response: str, front_end: FrontEnd, allow_unsafe: bool, import_module: str | None
-) -> "Listener":
-    """Loads a listener.
+def listener_opener(
+    path: str | None, response: str | None, allow_unsafe: bool, import_module: str | None
+) -> "OpenListener | None":
+    """What opens a listener for excerpts of a front end, once for each; None without a listener.
 
     Args:
         path: The setting ``listener``.
         response: The setting ``listener_response``.
-        front_end: Front end of the excerpts that it will hear.
         allow_unsafe: See `svdam.models.loading.load_model`.
         import_module: See `svdam.models.loading.load_model`.
-
-    Raises:
-        InputError: If it cannot be loaded, or it cannot hear such excerpts.
     """
+    if path is None or response is None:
+        return None
+    return functools.cache(
+        functools.partial(
+            _open_listener, path, response, allow_unsafe=allow_unsafe, import_module=import_module
+        )
+    )
+
+
+def _open_listener(
+    path: str, response: str, front_end: FrontEnd, allow_unsafe: bool, import_module: str | None
+) -> "Listener":
+    """Raises InputError if the listener cannot be loaded, or cannot hear such excerpts."""
     from svdam.explain.listener import Listener
     from svdam.explain.named_outputs import load_classifier
     from svdam.explain.responses import named_layers
@@ -70,21 +82,18 @@ def open_listener(
         raise InputError(str(error).replace("--response", "--listener_response")) from error
 
 
-def heard_sets(
-    open_for: "Callable[[FrontEnd], Listener]", sets: Mapping[str, ExampleSet]
-) -> HeardSets:
+def heard_sets(open_for: "OpenListener", sets: Mapping[str, ExampleSet]) -> HeardSets:
     """What a listener hears in the sets of `ORDER`.
 
     Args:
-        open_for: Opens the listener for excerpts of a front end.
+        open_for: See `listener_opener`.
         sets: Each set, by its name.
 
     Raises:
         InputError: If a response is not finite, or a set has fewer than two excerpts.
     """
-    listeners = {one.front_end: open_for(one.front_end) for one in sets.values()}
-    responses = {name: listeners[sets[name].front_end](sets[name].log_mels) for name in ORDER}
-    listener = listeners[sets["start"].front_end]
+    responses = {name: open_for(sets[name].front_end)(sets[name].log_mels) for name in ORDER}
+    listener = open_for(sets["start"].front_end)
     return HeardSets(
         listener=listener.where,
         response=listener.response,

@@ -4,7 +4,6 @@ TensorFlow is needed only for a listener, and for the summaries at the very end.
 """
 
 import dataclasses
-import functools
 import shlex
 import warnings
 from collections.abc import Sequence
@@ -31,9 +30,9 @@ from svdam.results.rankings import RANKING_NAME, REALISM_NAME, read_ranking, rea
 from svdam.results.responses import compared_responses, read_responses
 from svdam.stages.listening import (
     heard_sets,
+    listener_opener,
     listener_response_setting,
     listener_setting,
-    open_listener,
     require_listener_and_response,
 )
 from svdam.stages.report_sets import (
@@ -283,7 +282,13 @@ def _inputs(settings: ReportSettings) -> dict[str, str]:
 
 def _heard(settings: ReportSettings, sets: dict[str, ExampleSet | None]) -> HeardSets | None:
     """What the listener hears, if there is one."""
-    if settings.listener is None:
+    open_for = listener_opener(
+        settings.listener,
+        settings.listener_response,
+        settings.allow_unsafe_model,
+        settings.import_module,
+    )
+    if open_for is None:
         return None
     found = {name: one for name, one in sets.items() if one is not None}
     for name, flag in (("maximized", "maximize"), ("minimized", "minimize")):
@@ -291,13 +296,6 @@ def _heard(settings: ReportSettings, sets: dict[str, ExampleSet | None]) -> Hear
             raise InputError(
                 f"--listener: maximized and minimized examples are compared; specify --{flag}"
             )
-    open_for = functools.partial(
-        open_listener,
-        settings.listener,
-        str(settings.listener_response),
-        allow_unsafe=settings.allow_unsafe_model,
-        import_module=settings.import_module,
-    )
     heard = heard_sets(open_for, found)
     for name, values in heard.responses.items():
         found[name].measures = {**(found[name].measures or {}), "listener": values}

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from svdam.audio.inversion import (
     GRIFFIN_LIM_ITERATIONS,
     log_mels_to_audio,
@@ -31,7 +33,7 @@ def start_set(grid: AMResults) -> ExampleSet:
         front_end=examples_front_end(grid),
         responses=grid.start_responses,
         probabilities=grid.start_probabilities,
-        labels=_seed_labels(grid),
+        labels=seed_labels(grid.seeds),
         mark="start",
         sounds_of=tuple(range(len(grid.seeds))),
     )
@@ -58,7 +60,7 @@ def example_set(
         front_end=examples_front_end(results),
         responses=results.responses[position],
         probabilities=None if results.probabilities is None else results.probabilities[position],
-        labels=_seed_labels(results),
+        labels=seed_labels(results.seeds),
         log_priors=results.log_priors[position],
         configuration=results.configurations[position],
         mark=mark,
@@ -155,8 +157,9 @@ def examples_front_end(results: AMResults) -> FrontEnd:
     return dataclasses.replace(front_end, excerpt_frames=shape[0])
 
 
-def _seed_labels(results: AMResults) -> list[str]:
-    return [f"seed {seed}" for seed in results.seeds.tolist()]
+def seed_labels(seeds: np.ndarray) -> list[str]:
+    """What examples are called: by the seeds of their latents."""
+    return [f"seed {seed}" for seed in seeds.tolist()]
 
 
 def concept_rows(sets: Mapping[str, ExampleSet | None], claims: bool) -> list[ConceptRow]:

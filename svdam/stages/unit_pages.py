@@ -1,7 +1,6 @@
 """From explained units to the atlas: their excerpts, measures, and what a listener hears."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from svdam.report.atlas import (
     write_atlas,
     write_unit,
 )
-from svdam.report.content import ExampleSet, HeardSets
+from svdam.report.content import ExampleSet
 from svdam.report.listening_test import write_listening_test
 from svdam.results.explanations import (
     ExplainedUnits,
@@ -29,11 +28,11 @@ from svdam.results.explanations import (
     read_explanation,
 )
 from svdam.stages.listening import heard_sets
-from svdam.stages.report_sets import concept_rows, excerpt_label, sound_synthesis
+from svdam.stages.report_sets import concept_rows, excerpt_label, seed_labels, sound_synthesis
 from svdam.stages.unit_responses import extreme_excerpts
 
 if TYPE_CHECKING:
-    from svdam.explain.listener import Listener
+    from svdam.stages.listening import OpenListener
 
 _MOST_ALIKE = 5
 _TESTED_UNITS = 10  # About 35 trials.
@@ -52,7 +51,7 @@ class UnitPages:
         directions: ``max``, ``min`` or both.
         num_sounds: Sounds of each set of excerpts.
         bridge: What is known about the bridge, for people; "" without one.
-        open_listener: Opens the listener for excerpts of a front end; None without one.
+        open_listener: See `svdam.stages.listening.listener_opener`.
     """
 
     units: ExplainedUnits
@@ -62,7 +61,7 @@ class UnitPages:
     directions: Sequence[str]
     num_sounds: int
     bridge: str = ""
-    open_listener: "Callable[[FrontEnd], Listener] | None" = None
+    open_listener: "OpenListener | None" = None
 
     def write(self, run: Run, failures: dict[int, str], advance: Callable[[float], None]) -> Path:
         """Writes all pages into a run folder; those that were finished before stay.
@@ -76,15 +75,13 @@ class UnitPages:
             The atlas, ``index.html``.
         """
         synthesis = sound_synthesis()
-        listen = self.open_listener and functools.cache(self.open_listener)
         start_sounds = save_start(run.folder, self._start(0), synthesis)
         cards = []
         for unit in self.units.order.tolist():
             card = kept_card(run.folder, unit)
             if card is None:
                 content = self.content(run.folder, unit, failures.get(unit, ""))
-                if listen is not None and len(content.searched) == len(WORDS):
-                    content.heard = self._heard(listen, content)
+                self._measure(content)
                 card = write_unit(run.folder, content, start_sounds, synthesis)
             cards.append(card)
             advance(1)
@@ -97,7 +94,7 @@ class UnitPages:
         return write_listening_test(folder, contents, _TESTED_UNITS, sound_synthesis())
 
     def content(self, folder: Path, unit: int, trouble: str) -> UnitContent:
-        """What is known of a unit.
+        """What is known of a unit, but for what `_measure` adds.
 
         Args:
             folder: The run folder.
@@ -110,7 +107,7 @@ class UnitPages:
             for way in self.directions
             if not trouble
         }
-        content = UnitContent(
+        return UnitContent(
             number=unit,
             name=self.units.names[unit],
             group=int(self.units.groups[unit]) + 1,
@@ -132,16 +129,6 @@ class UnitPages:
             ways={way: self._way(unit, one) for way, one in found.items()},
             found=found,
         )
-        content.concept = concept_rows(
-            {
-                "start": content.start,
-                **{WORDS[way]: one for way, one in content.searched.items()},
-                "lowest real": content.lowest,
-                "highest real": content.highest,
-            },
-            claims=False,
-        )
-        return content
 
     def _start(self, unit: int) -> ExampleSet:
         seeds = self.units.seeds
@@ -150,7 +137,7 @@ class UnitPages:
             title="before optimization",
             log_mels=self.units.start_examples[..., 0],
             responses=self.units.start_responses[unit],
-            labels=self._seed_labels(),
+            labels=seed_labels(self.units.seeds),
             mark="start",
             sounds_of=tuple(range(min(self.num_sounds, len(seeds)))),
             front_end=self.front_end,
@@ -163,7 +150,7 @@ class UnitPages:
             title=word,
             log_mels=found.examples[..., 0],
             responses=found.responses,
-            labels=self._seed_labels(),
+            labels=seed_labels(self.units.seeds),
             mark=word,
             sounds_of=tuple(range(min(self.num_sounds, len(found.examples)))),
             front_end=self.front_end,
@@ -200,9 +187,6 @@ class UnitPages:
             front_end=front_end,
         )
 
-    def _seed_labels(self) -> list[str]:
-        return [f"seed {seed}" for seed in self.units.seeds.tolist()]
-
     def _alike(self, unit: int) -> list[tuple[int, str, float]]:
         correlations = self.units.statistics.correlations
         if not correlations.size:
@@ -216,17 +200,19 @@ class UnitPages:
             if row[one] > _LEAST_CORRELATION
         ]
 
-    def _heard(self, listen: "Callable[[FrontEnd], Listener]", content: UnitContent) -> HeardSets:
+    def _measure(self, content: UnitContent) -> None:
+        """Adds what is measured of the excerpts, and what the listener hears in them."""
         searched = {WORDS[way]: one for way, one in content.searched.items()}
-        return heard_sets(
-            listen,
-            {
-                "start": content.start,
-                "highest": content.highest,
-                "lowest": content.lowest,
-                **searched,
-            },
+        start, highest, lowest = content.start, content.highest, content.lowest
+        content.concept = concept_rows(
+            {"start": start, **searched, "lowest real": lowest, "highest real": highest},
+            claims=False,
         )
+        if self.open_listener is not None and len(searched) == len(WORDS):
+            content.heard = heard_sets(
+                self.open_listener,
+                {"start": start, "highest": highest, "lowest": lowest, **searched},
+            )
 
     def _write_atlas(self, run: Run, cards: list, synthesis: Synthesis) -> Path:
         classifier = Path(str(run.config["settings"]["classifier"])).name

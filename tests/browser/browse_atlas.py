@@ -2,30 +2,16 @@
 
 import pytest
 
-from svdam.report.atlas import save_start, write_atlas, write_unit
-from tests.report.atlas_units import SYNTHESIS, unit_content
+from tests.report.atlas_units import unit_content, write_made_up_atlas
 
 NUM_UNITS = 256
 CARDS = "document.querySelectorAll('#example-cards > li')"
-FACTS = {
-    "classifier": "made.keras",
-    "num_excerpts": 500,
-    "split": "train",
-    "how_made": "",
-    "bridge": "",
-}
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("atlas")
-    first = unit_content(0)
-    sounds = save_start(folder, first.start, SYNTHESIS)
-    cards = [
-        write_unit(folder, unit_content(number, f"fc2:{number}"), sounds, SYNTHESIS)
-        for number in range(NUM_UNITS)
-    ]
-    page = write_atlas(folder, cards, first.start, ["singing voice"], FACTS, {})
+    units = (unit_content(number, f"fc2:{number}") for number in range(NUM_UNITS))
+    page = write_made_up_atlas(tmp_path_factory.mktemp("atlas"), units)
     return page.as_uri()
 
 

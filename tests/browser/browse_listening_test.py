@@ -8,11 +8,11 @@ import urllib.parse
 import numpy as np
 import pytest
 import soundfile
+from score_listening_test import main
 
 from svdam.report.assets import Synthesis
 from svdam.report.listening_test import KEY_NAME, SOUNDS_NAME, write_listening_test
 from tests.report.atlas_units import unit_content
-from tools.score_listening_test import main
 
 NUM_UNITS = 8
 SHOWN = (

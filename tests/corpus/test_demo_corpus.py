@@ -274,7 +274,7 @@ def test_filelists_name_the_files(corpus):
 
 def test_an_interrupted_rendering_continues(tmp_path, monkeypatch):
     settings = CorpusSettings(num_songs=4, song_secs=3.0, seed=1)
-    render, calls = rendering.render_song, []
+    render, calls = rendering.render_planned, []
 
     def stops_at_the_third(*args):
         calls.append(args)
@@ -282,7 +282,7 @@ def test_an_interrupted_rendering_continues(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return render(*args)
 
-    monkeypatch.setattr(rendering, "render_song", stops_at_the_third)
+    monkeypatch.setattr(rendering, "render_planned", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         render_demo_corpus(tmp_path, settings, num_workers=1)
     done = sorted((tmp_path / "audio").iterdir())

@@ -5,12 +5,19 @@ import numpy as np
 from svdam.evaluation.ranking import Configuration
 from svdam.evaluation.transfer import measure_transfer
 from svdam.report.assets import Synthesis
-from svdam.report.atlas import UnitContent
+from svdam.report.atlas import UnitContent, save_start, write_atlas, write_unit
 from svdam.report.content import ExampleSet, HeardSets
 from svdam.results.explanations import Explanation
 
 COUNT, FRAMES, BANDS = 3, 24, 80
 STEPS = np.array([1, 2, 4, 8])
+FACTS = {
+    "classifier": "made.keras",
+    "num_excerpts": 500,
+    "split": "train",
+    "how_made": "Somehow.",
+    "bridge": "",
+}
 SYNTHESIS = Synthesis(lambda log_mels, front_end: log_mels[:, ::3].mean(axis=2))
 
 
@@ -34,6 +41,14 @@ def explanation(rng, name, direction, examples):
         distances=distances, path_responses=np.zeros((2, len(STEPS), COUNT)),
         way_examples=np.zeros((2, 1, FRAMES, BANDS, 1)), way_steps=np.array([1, 4]),
     )  # fmt: skip
+
+
+def write_made_up_atlas(folder, units, **facts):
+    """Writes the pages of units, one at a time; returns the atlas."""
+    start = unit_content(0).start
+    sounds = save_start(folder, start, SYNTHESIS)
+    cards = [write_unit(folder, unit, sounds, SYNTHESIS) for unit in units]
+    return write_atlas(folder, cards, start, ["singing voice"], FACTS | facts, facts)
 
 
 def unit_content(number, name="units:0", trouble="", **changes):

@@ -17,32 +17,23 @@ from svdam.report.atlas import (
     write_atlas,
     write_unit,
 )
-from tests.report.atlas_units import STEPS, SYNTHESIS, unit_content
+from tests.report.atlas_units import FACTS, STEPS, SYNTHESIS, unit_content, write_made_up_atlas
 from tests.report.conftest import EVIL
 from tests.report.test_pages import Page
 
 NUM_UNITS = CARDS_AT_ONCE + 4
-FACTS = {
-    "classifier": EVIL,
-    "num_excerpts": 500,
-    "split": "train",
-    "how_made": "Somehow.",
-    "bridge": "",
-}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("atlas")
-    first = unit_content(0)
-    sounds = save_start(folder, first.start, SYNTHESIS)
-    cards = []
+    units = []
     for number in range(NUM_UNITS):
         trouble = "its response is the same" if number == 2 else ""
         unit = unit_content(number, f"units:{number}" if number else EVIL, trouble)
         unit.fires = number != 3
-        cards.append(write_unit(folder, unit, sounds, SYNTHESIS))
-    write_atlas(folder, cards, first.start, ["singing voice"], FACTS, {"a": EVIL})
+        units.append(unit)
+    write_made_up_atlas(folder, units, classifier=EVIL)
     return folder
 
 
