@@ -7,7 +7,7 @@ analysed by the classifier's own. The correlation of the two responses says what
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -19,7 +19,7 @@ from svdam.audio.log_mel import log_mel_spectrogram
 from svdam.core.config import FRONT_END
 from svdam.core.front_end import FrontEnd, front_end_input
 from svdam.core.progress import progress
-from svdam.core.validation import InputError
+from svdam.core.validation import InputError, quoted_list
 from svdam.data.mixing import load_song
 from svdam.data.records import Records
 from svdam.data.spectra import data_set_folder
@@ -188,20 +188,24 @@ def checked_bridge(pair: Pair, response: str, records: Records | None) -> Bridge
         f"one have a correlation of {facts.correlation:.3f}."
     )
     if facts.correlation < SUFFICIENT_CORRELATION:
-        print(
-            f"warning: the correlation is below {SUFFICIENT_CORRELATION}, so examples may show "
-            "what the bridge does; train a GAN on records of the classifier's front end instead",
-            file=sys.stderr,
-        )
+        _warn_of_correlation("the correlation")
     return facts
 
 
-def checked_bridge_of_units(pair: Pair, responses: Sequence[str], records: Records) -> str:
+def _warn_of_correlation(what: str) -> None:
+    print(
+        f"warning: {what} is below {SUFFICIENT_CORRELATION}, so examples may show what the bridge "
+        "does; train a GAN on records of the classifier's front end instead",
+        file=sys.stderr,
+    )
+
+
+def checked_bridge_of_units(pair: Pair, responses: Mapping[str, str], records: Records) -> str:
     """Says what the bridge does, and how well it does for many responses.
 
     Args:
         pair: Models with a bridge, or without.
-        responses: The explained responses.
+        responses: The explained responses, by what they are called.
         records: See `bridge_correlations`; without their audio, nothing is measured.
 
     Returns:
@@ -211,17 +215,24 @@ def checked_bridge_of_units(pair: Pair, responses: Sequence[str], records: Recor
         return ""
     words = str(pair.facts)
     try:
-        correlations, count = bridge_correlations(pair, responses, records)
+        correlations, count = bridge_correlations(pair, list(responses.values()), records)
     except InputError as error:
         words += f" How well responses survive it was not measured ({error})."
-    else:
-        few = int((correlations < SUFFICIENT_CORRELATION).sum())
-        words += (
-            f" Over {count} real excerpts, responses through the bridge and exact ones have a "
-            f"median correlation of {np.median(correlations):.3f}"
-            f"{f'; {few} of {len(responses)} are below {SUFFICIENT_CORRELATION}' if few else ''}."
-        )
+        print(words)
+        return words
+    low = [
+        name
+        for name, one in zip(responses, correlations, strict=True)
+        if one < SUFFICIENT_CORRELATION
+    ]
+    words += (
+        f" Over {count} real excerpts, responses through the bridge and exact ones have a median "
+        f"correlation of {np.median(correlations):.3f}"
+        f"{f'; {len(low)} of {len(responses)} are below {SUFFICIENT_CORRELATION}' if low else ''}."
+    )
     print(words)
+    if low:
+        _warn_of_correlation(f"the correlation of {quoted_list(low)}")
     return words
 
 

@@ -189,7 +189,7 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
     engine = Maximizer(pair.generator, classifier, list(names.values()), strategy=strategy)
     respond = unit_responses(_measured_classifier(pair, records), list(names.values()))
     respond_to_examples = unit_responses(classifier, list(names.values()))
-    bridge = checked_bridge_of_units(pair, list(names.values()), records)
+    bridge = checked_bridge_of_units(pair, names, records)
     with (
         start_run(settings.output, "explain_classifier", settings, inputs | pair.inputs()) as run,
         _overall(settings, parts, len(names)) as overall,

@@ -24,6 +24,7 @@ from svdam.models.loading import load_model
 from svdam.results.examples import read_results
 from svdam.results.model_cards import ModelCard, read_model_card, write_model_card
 from svdam.results.responses import read_responses
+from svdam.stages import bridging
 from svdam.stages.collect_responses import ResponseSettings, collect_responses
 from svdam.stages.evaluate_classifier import EvaluationSettings, evaluate_classifier
 from svdam.stages.explain_classifier import ExplainSettings, explain_classifier
@@ -315,8 +316,12 @@ def test_records_of_neither_front_end_are_refused(runs, records_folder, tmp_path
 
 
 @pytest.mark.parametrize("records_of", ["classifier", "generator"])
-def test_units_are_explained_through_the_bridge(bridged, records_folder, tmp_path, records_of):
+def test_units_are_explained_through_the_bridge(
+    bridged, records_folder, tmp_path, records_of, monkeypatch, capsys
+):
     """Real excerpts are heard directly where they have the classifier's front end."""
+    sufficient = 1.1 if records_of == "classifier" else -1.1
+    monkeypatch.setattr(bridging, "SUFFICIENT_CORRELATION", sufficient)
     records = bridged.data if records_of == "classifier" else records_folder
     generator = read_results(bridged.grid).provenance["settings"]["generator"]
     units = explain_classifier(
@@ -334,6 +339,8 @@ def test_units_are_explained_through_the_bridge(bridged, records_folder, tmp_pat
             precision="float32",
         )
     )
+    warning = "warning: the correlation of 'fc2:0', 'logit' is below 1.1"
+    assert (warning in capsys.readouterr().err) == (sufficient > 1)
     classifier = load_model(bridged.classifier, "classifier")
     through = bridged_classifier(classifier, bridged.front_end, FRONT_END)
     measured = classifier if records_of == "classifier" else through
