@@ -45,7 +45,7 @@ STAGES = {
     "grid": [
         *("maximize_activation", "--classifier=runs/classifier", "--generator=runs/gan"),
         *("--learning_rates=0.1,0.01", "--prior_weights=0.01", "--num_steps=4,8", "--seeds=0-3"),
-        "--max_memory=1.19",
+        "--max_memory=1.29",
     ],
     "selection": [
         *("select_hyperparameters", "--grid=runs/grid", "--responses=runs/responses"),

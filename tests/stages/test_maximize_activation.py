@@ -284,7 +284,7 @@ def test_combinations_without_meaning_are_refused(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_memory": 0.5}, "--max_memory: found 0.5 GiB, .* need at least 1.2"),
+        ({"max_memory": 0.5}, "--max_memory: found 0.5 GiB, .* need at least 1.3"),
         ({"strategy": "multi_worker"}, "TF_CONFIG is not set; expected for example"),
         ({"response": "fc9"}, "no layer 'fc9'; it has 'conv1', .*'logit'"),
         ({"latents": "missing.npy"}, "--latents: missing.npy does not exist"),
