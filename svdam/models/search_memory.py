@@ -3,7 +3,7 @@
 What a step needs grows with the batch by the activations of both networks, forward and backward.
 Their sum over the layers was measured against the peak of a process with SVDNet and the paper's
 generator: 1.0 to 1.35 times the sum, beside 1.1 to 1.25 GiB for TensorFlow, its compiled graphs and
-the weights. These differ by how large the pages are in which the kernel maps TensorFlow's libraries.
+the weights, depending on how large the pages are in which the kernel maps TensorFlow's libraries.
 """
 
 import keras
