@@ -36,7 +36,7 @@ def run_command(main: Callable[[], None]) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
     def guarded(argv: Sequence[str]) -> None:
-        """``main``, with every error that the user can mend in one line."""
+        """``main``, reporting every error that the user can correct in one line."""
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: expected options in the form --name=value")
         try:

@@ -83,7 +83,7 @@ def setting(
         path: Whether it names a file or folder (each element, for tuples): ``~`` is expanded.
         identity: Whether a run with another value is another run. False for what does not change
             the result, as the number of workers, and for what may grow, as a number of steps.
-        written: Whether it goes into a run's flagfile. False for consent, which is given anew each
+        written: Whether it goes into a run's flagfile. False for consent, which is given again each
             time: a flagfile may come from somebody else.
     """
     metadata = dict(

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, and checks that many places share."""
+"""Errors that the user can correct, and checks that many places share."""
 
 import math
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Excerpts cut from records while reading, for training and for real responses.
 
-Batch i is a pure function of (seed, i): training that stops after batch i goes on with batch i + 1,
+Batch i is a pure function of (seed, i): training that stops after batch i resumes with batch i + 1,
 whatever happened in between, and workers can take batches of their own without talking to each
 other. No buffer is shuffled: the places of the excerpts are shuffled by computation, in epochs that
 hold every place once (see `sampling`), and a batch may span two epochs.

@@ -2,8 +2,8 @@
 
 Feature extraction runs in many small worker processes, each of which would pay seconds and hundreds
 of megabytes for importing TensorFlow. An Example is a protocol buffer with a map from names to
-lists. Written here with one value a feature and in a fixed order, which a protocol buffer's map has
-not, equal songs give equal bytes. Any TFRecord reader takes the result.
+lists. Written here with one value per feature and in a fixed order, which a protocol buffer's map
+does not have, equal songs give equal bytes. Any TFRecord reader takes the result.
 """
 
 import struct

@@ -2,10 +2,10 @@
 
 The evaluation of Schlueter & Grill (ISMIR 2015), which the paper's Table 3 uses:
 
-- A prediction is one probability of singing a frame, at 70 frames a second, and a label one
-  boolean a frame. Both come as lists of 1-D arrays, one array a song.
+- A prediction is one probability of singing per frame, at 70 frames per second, and a label
+  one boolean per frame. Both come as lists of 1-D arrays, one array per song.
 - Each song's predictions are smoothed by a median filter of 56 frames (0.8 s); beyond its ends a
-  song goes on with its first and last value. The length is even: of the 56 sorted values the
+  song is extended by its first and last value. The length is even: of the 56 sorted values the
   filter takes the 29th, from 28 frames before a frame to 27 after it.
 - A frame counts as singing where the smoothed prediction is greater than the threshold.
 - Frames of all songs are pooled, as if they were one long song.

@@ -6,7 +6,7 @@ minimizing) responses. Configurations are ranked by the Frechet distance between
 responses (eq. 3), the smallest first.
 
 How sure is the ranking? The bootstrap answers: N examples and N real responses are drawn again,
-with replacement, and everything is ranked anew. Examples of all configurations that started from
+with replacement, and everything is ranked again. Examples of all configurations that started from
 the same latent are drawn together, because that is how they were made. Two caveats: distances of
 resamples are biased upwards like all estimates from N samples, so an interval may lie above its
 estimate; and the real responses are the top of a data set, not a random sample, so their part of

@@ -62,6 +62,13 @@ class Pair(NamedTuple):
             found["classifier_front_end"] = self.own_front_end.to_dict()
         return found
 
+    def classifier_for(self, front_end: FrontEnd) -> keras.Model:
+        """The classifier for real excerpts: behind the bridge if they are like the generator's."""
+        source = self.front_end
+        if self.facts is None or source is None or source.is_like(front_end):
+            return self.classifier
+        return self.own_classifier
+
 
 def paired_models(
     generator: keras.Model | None,
@@ -213,23 +220,22 @@ def checked_bridge_of_units(pair: Pair, responses: Mapping[str, str], records: R
     """
     if pair.facts is None:
         return ""
-    words = str(pair.facts)
+    words, low = str(pair.facts), []
     try:
         correlations, count = bridge_correlations(pair, list(responses.values()), records)
-    except InputError as error:
+    except InputError as error:  # The records serve without their audio.
         words += f" How well responses survive it was not measured ({error})."
-        print(words)
-        return words
-    low = [
-        name
-        for name, one in zip(responses, correlations, strict=True)
-        if one < SUFFICIENT_CORRELATION
-    ]
-    words += (
-        f" Over {count} real excerpts, responses through the bridge and exact ones have a median "
-        f"correlation of {np.median(correlations):.3f}"
-        f"{f'; {len(low)} of {len(responses)} are below {SUFFICIENT_CORRELATION}' if low else ''}."
-    )
+    else:
+        low = [
+            name
+            for name, one in zip(responses, correlations, strict=True)
+            if one < SUFFICIENT_CORRELATION
+        ]
+        few = f"; {len(low)} of {len(responses)} are below {SUFFICIENT_CORRELATION}" if low else ""
+        words += (
+            f" Over {count} real excerpts, responses through the bridge and exact ones have a "
+            f"median correlation of {np.median(correlations):.3f}{few}."
+        )
     print(words)
     if low:
         _warn_of_correlation(f"the correlation of {quoted_list(low)}")

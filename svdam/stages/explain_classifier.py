@@ -187,7 +187,7 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
     classifier = pair.classifier
     names = named_responses(classifier, settings.response, settings.classifier)
     engine = Maximizer(pair.generator, classifier, list(names.values()), strategy=strategy)
-    respond = unit_responses(_measured_classifier(pair, records), list(names.values()))
+    respond = unit_responses(pair.classifier_for(records.front_end), list(names.values()))
     respond_to_examples = unit_responses(classifier, list(names.values()))
     bridge = checked_bridge_of_units(pair, names, records)
     with (
@@ -273,14 +273,6 @@ def _load_models(settings: ExplainSettings, records: Records) -> "Pair":
             use_mixed_bfloat16(model)
     with_card(pair.classifier, settings.classifier)
     return pair
-
-
-def _measured_classifier(pair: "Pair", records: Records) -> "keras.Model":
-    """The classifier for real excerpts: behind the bridge if they are like the generator's."""
-    source = pair.front_end
-    if pair.facts is None or source is None or source.is_like(records.front_end):
-        return pair.classifier
-    return pair.own_classifier
 
 
 def _search(

@@ -31,6 +31,6 @@ class BestNetworks:
             return
         self._folder.mkdir(exist_ok=True)
         self._export(self._folder)
-        # Last: whoever is killed before comes by this iteration again, and writes all anew.
+        # Last: whoever is killed before comes by this iteration again, and writes all again.
         write_json(self._folder / _RECORD, {"iteration": iteration, "frechet_distance": distance})
         self._distance = distance
