@@ -6,7 +6,7 @@ matters, and shorter runs are snapshots of longer ones. So one rate is enough. A
 directions, all prior weights and all latents are one batch. At snapshots, whose steps grow
 geometrically, the responses reached are compared with the extreme real ones (eq. 3). The distance
 falls as responses approach the real ones and rises as they pass them: latents whose distance has
-not improved for some snapshots leave the batch, and the search ends when all have left.
+not fallen by 1 % in some snapshots leave the batch, and the search ends when all have left.
 
 A snapshot costs nothing: it is what the next step computes anyway.
 """
@@ -25,6 +25,9 @@ from svdam.explain.arguments import per_latent
 from svdam.explain.maximization import Maximizer
 from svdam.explain.responses import Response
 from svdam.explain.search_states import SearchState
+
+_LEAST_FALL = 0.01
+"""Of the distance: a smaller fall in ``patience`` snapshots is none, else some creep for ever."""
 
 OnLatentSteps = Callable[[int], object]
 """Called many times per snapshot, with the number of latent steps just done."""
@@ -151,14 +154,16 @@ class PathSearch:
 
         Args:
             engine: Generator, classifier and responses; with Adam.
-            latents: (N, n) starting points, the same for every response; N at least 2.
+            latents: (N, n) starting points, the same for every response, or (targets, N, n): those
+                of the first response maximized, then minimized, and so on. N is at least 2.
             highest: (responses, M) highest real responses, or (M,) where one response is
                 explained; M = N in the paper. None: nothing is maximized.
             lowest: Lowest real responses, likewise. None: nothing is minimized.
             learning_rate: Of Adam.
             prior_weights: Weights lambda of the prior (eq. 2).
             steps: Numbers of steps to compare, increasing.
-            patience: Snapshots without improvement after which a prior weight is given up.
+            patience: Snapshots in which the smallest distance has to fall by 1 %, else a prior
+                weight is given up.
             max_batch: Latents that are optimized at once, which bounds the memory.
             places: Positions in the responses of the engine, of those to explain, in the order of
                 the real responses; all by default.
@@ -169,18 +174,12 @@ class PathSearch:
             InputError: If a value is out of range, or shapes do not fit.
         """
         self._engine = engine
-        self._starts = np.asarray(latents)
         self._rate = learning_rate
         self._weights = np.asarray(prior_weights, np.float64)
         self.steps = np.asarray(steps, np.int64)
         self._patience, self._max_batch = patience, max_batch
         per_latent("learning_rate", learning_rate, 1, above=0)
         per_latent("prior_weights", self._weights, max(1, self._weights.size), minimum=0)
-        if self._starts.ndim < 2 or len(self._starts) < 2:
-            raise InputError(
-                f"latents: found shape {self._starts.shape}, expected (N, n) with N at least 2: a "
-                "variance needs two"
-            )
         if not self.steps.size or self.steps[0] < 1 or (np.diff(self.steps) < 1).any():
             raise InputError(f"steps: found {list(steps)}, expected increasing steps from 1 on")
         if patience < 1 or max_batch < 1:
@@ -200,6 +199,7 @@ class PathSearch:
         self._real = [real[one][row] for row in range(len(chosen)) for one in real]
         of_response = per_latent("negligible", negligible, len(chosen), minimum=0)
         self._negligible = np.repeat(of_response, len(real))
+        self._starts = self._validated(np.asarray(latents))
         self._real_means = np.array([one.mean() for one in self._real])
         self._real_variances = np.array([one.var(ddof=1) for one in self._real])
 
@@ -230,11 +230,13 @@ class PathSearch:
 
     def start(self) -> PathState:
         """The state before the first step."""
-        count, size = len(self._targets), len(self._starts)
+        count, size = self._starts.shape[:2]
         places, directions = zip(*self._targets, strict=True)
         each = len(self._weights) * size  # Latents of a target.
         search = self._engine.start(
-            np.tile(self._starts, (count * len(self._weights), *[1] * (self._starts.ndim - 1))),
+            np.repeat(self._starts, len(self._weights), axis=0).reshape(
+                -1, *self._starts.shape[2:]
+            ),
             self._rate,
             np.tile(np.repeat(self._weights, size), count),
             np.repeat(places, each),
@@ -247,7 +249,7 @@ class PathSearch:
             search=search,
             distances=np.full((count, len(self._weights), len(self.steps)), np.nan),
             responses=np.full((count, len(self._weights), len(self.steps), size), np.nan),
-            best_latents=np.stack([self._starts] * count).astype(search.latents.dtype),
+            best_latents=self._starts.astype(search.latents.dtype),
         )
 
     def is_done(self, state: PathState) -> bool:
@@ -256,7 +258,7 @@ class PathSearch:
 
     def advance(self, state: PathState, on_steps: OnLatentSteps | None = None) -> PathState:
         """The search up to its next snapshot; ``state`` is left as it is."""
-        number, size = state.num_snapshots, len(self._starts)
+        number, size = state.num_snapshots, self._starts.shape[1]
         # One step more than the snapshot: it begins with the responses after the snapshot's steps.
         first = self.steps[number - 1] + 1 if number else 0
         stop = self.steps[number] + 1
@@ -278,7 +280,8 @@ class PathSearch:
         so_far = np.maximum(
             distances[target, weight, : number + 1], self._negligible[target, np.newaxis]
         )
-        stays = number - np.argmin(so_far, axis=1) < self._patience
+        before = so_far[:, : max(0, number + 1 - self._patience)].min(axis=1, initial=np.inf)
+        stays = so_far.min(axis=1) < (1 - _LEAST_FALL) * before
         rows = np.repeat(stays, size)
         return PathState(
             num_snapshots=number + 1,
@@ -348,6 +351,19 @@ class PathSearch:
                 responses.var(axis=1, ddof=1),
             )
         return np.where(np.isfinite(distances), distances, np.inf)
+
+    def _validated(self, latents: np.ndarray) -> np.ndarray:
+        """(targets, N, ...) starting points."""
+        count, shape = len(self._targets), self._engine.latent_shape
+        found = latents.shape
+        if latents.ndim == 1 + len(shape):
+            latents = np.stack([latents] * count)
+        if latents.shape != (count, *latents.shape[1:2], *shape) or latents.shape[1] < 2:
+            raise InputError(
+                f"latents: found shape {found}, expected (N, n), or ({count}, N, n) for {count} "
+                "targets, with N at least 2: a variance needs two"
+            )
+        return latents
 
     def _require_finite(self, distances: np.ndarray) -> None:
         """Refuses targets that have no distance at the first snapshot."""

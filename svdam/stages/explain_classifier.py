@@ -48,7 +48,7 @@ from svdam.stages.listening import (
 )
 from svdam.stages.response_parts import Part, PartWorker, measure_parts, planned_parts, remove_parts
 from svdam.stages.unit_pages import UnitPages
-from svdam.stages.unit_responses import measure_units, real_units, unit_responses
+from svdam.stages.unit_responses import Respond, measure_units, real_units, unit_responses
 
 if TYPE_CHECKING:
     import keras
@@ -96,6 +96,12 @@ class ExplainSettings(Settings):
     )
     batch_size: int = setting(64, "Number of real excerpts per batch.", minimum=1, identity=False)
     seeds: str = setting("0-11", "Seeds of the starting latents, e.g. 0-49 or 3,5,8-11.")
+    draws: int = setting(
+        1,
+        "Number of latents drawn from each seed: a search starts from the one whose response is "
+        "nearest to the highest (or lowest) real ones.",
+        minimum=1,
+    )
     directions: tuple[str, ...] = setting(
         DIRECTIONS, "Whether to maximize (max) or minimize (min), or both.", choices=DIRECTIONS
     )
@@ -218,7 +224,7 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
         )
         write_units(run.folder, units)
         overall.begin(_SEARCH)
-        failures = _search(settings, run, units, engine, pair, overall)
+        failures = _search(settings, run, units, engine, respond_to_examples, pair, overall)
         overall.begin(_PAGES)
         page = _write_pages(settings, run, units, failures, records, pair, bridge, overall)
         run.mark_complete(
@@ -280,6 +286,7 @@ def _search(
     run: Run,
     units: ExplainedUnits,
     engine: "Maximizer",
+    respond: Respond,
     pair: "Pair",
     overall: Overall,
 ) -> dict[int, str]:
@@ -291,11 +298,12 @@ def _search(
     Raises:
         InputError: If none could.
     """
-    from svdam.stages.unit_search import UnitSearch
+    from svdam.stages.unit_search import UnitSearch, draw
 
     search = UnitSearch(
         engine,
         units,
+        draw(units.seeds, settings.draws, engine, respond),
         settings.directions,
         settings.learning_rate,
         settings.prior_weights,

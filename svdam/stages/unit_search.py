@@ -23,6 +23,7 @@ from svdam.explain.path_search import (
     PathState,
     geometric_steps,
 )
+from svdam.explain.starts import latents_from_seeds
 from svdam.results.explanations import (
     ExplainedUnits,
     Explanation,
@@ -30,6 +31,7 @@ from svdam.results.explanations import (
     read_explanation,
     write_explanation,
 )
+from svdam.stages.unit_responses import Respond
 
 WAYS = 2
 """Latents whose way is kept, as in Figure 3."""
@@ -40,12 +42,49 @@ to the distance. Units behind a leaky ReLU would else creep towards their minimu
 
 
 @dataclasses.dataclass(frozen=True)
+class Draws:
+    """Latents that a search may start from: several draws of each seed.
+
+    Attributes:
+        latents: (N, draws, ...); the first draw of a seed is its starting latent.
+        responses: (units, N, draws) responses to what the generator makes of them.
+    """
+
+    latents: np.ndarray
+    responses: np.ndarray
+
+    def nearest(self, unit: int, response: float) -> np.ndarray:
+        """(N, ...): of each seed, the draw whose response is nearest; the first of equals."""
+        gap = np.abs(self.responses[unit].astype(np.float64) - response)
+        draw = np.argmin(np.where(np.isfinite(gap), gap, np.inf), axis=1)
+        return self.latents[np.arange(len(draw)), draw]
+
+
+def draw(seeds: np.ndarray, count: int, engine: Maximizer, respond: Respond) -> Draws:
+    """Draws latents from each seed, and measures the responses to what the generator makes of them.
+
+    Args:
+        seeds: (N,) seeds.
+        count: Number of draws of a seed.
+        engine: The generator's.
+        respond: Of the units.
+    """
+    latents = latents_from_seeds(seeds, (count, *engine.latent_shape))
+    responses = [
+        respond(engine.evaluate(drawn, places=[0] * len(drawn)).examples)
+        for drawn in np.moveaxis(latents, 1, 0)
+    ]
+    return Draws(latents, np.stack(responses, axis=-1).swapaxes(0, 1))
+
+
+@dataclasses.dataclass(frozen=True)
 class UnitSearch:
     """How units are searched; see `PathSearch`.
 
     Attributes:
         engine: Its responses are those of the units.
         units: The units.
+        draws: Where searches start.
         directions: ``max``, ``min`` or both.
         learning_rate: Of Adam.
         prior_weights: Weights lambda of the prior.
@@ -56,6 +95,7 @@ class UnitSearch:
 
     engine: Maximizer
     units: ExplainedUnits
+    draws: Draws
     directions: Sequence[str]
     learning_rate: float
     prior_weights: Sequence[float]
@@ -143,9 +183,14 @@ class UnitSearch:
         statistics, count = self.units.statistics, len(self.units.seeds)
         real = {"max": statistics.highest, "min": statistics.lowest}
         given = {one: real[one][chunk, :count] for one in self.directions}
+        starts = [
+            self.draws.nearest(unit, given[one][row].mean())
+            for row, unit in enumerate(chunk)
+            for one in self.directions
+        ]
         return PathSearch(
             self.engine,
-            self.units.start_latents,
+            np.stack(starts),
             highest=given.get("max"),
             lowest=given.get("min"),
             learning_rate=self.learning_rate,
@@ -175,10 +220,13 @@ class _Way:
         """(T,) steps and (T, latents, ...) latents: on the way, of the configuration, too far."""
         weight = self._weights.index(found.configuration.prior_weight)
         group = target * len(self._weights) + weight
-        seen = [number for number, groups in enumerate(self._seen) if group in groups]
+        seen = {
+            number: groups[group] for number, groups in enumerate(self._seen) if group in groups
+        }
         best = self._steps.tolist().index(found.configuration.num_steps)
-        wanted = sorted({best // 2, best, seen[-1]})
-        return self._steps[wanted], np.stack([self._seen[number][group] for number in wanted])
+        seen[best] = found.latents[:WAYS]  # Where the search ends, the group has left already.
+        wanted = sorted({best // 2, best, max(seen)})
+        return self._steps[wanted], np.stack([seen[number] for number in wanted])
 
 
 def _explanation(unit: str, found: PathResult, **way: Any) -> Explanation:

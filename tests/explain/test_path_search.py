@@ -173,6 +173,17 @@ def test_some_responses_of_an_engine(engine, latents, extremes):
         np.testing.assert_allclose(one.latents, other.latents, rtol=0, atol=1e-9)
 
 
+def test_every_target_can_have_its_own_starts(engine, latents, extremes):
+    options = {"prior_weights": WEIGHTS, "steps": STEPS}
+    starts = np.stack([latents + shift for shift in (0, 0.1, -0.2, 0.3)])
+    found = PathSearch(engine, starts, **extremes, **options).run()
+    for number, one in enumerate(found):
+        same = PathSearch(engine, starts[number], **extremes, **options).run()[number]
+        assert one.configuration == same.configuration
+        np.testing.assert_allclose(one.distances, same.distances, rtol=1e-9)
+        np.testing.assert_allclose(one.latents, same.latents, rtol=0, atol=1e-9)
+
+
 def test_a_known_optimum():
     """The response is the first coordinate, which Adam moves by the rate: 0.1 per step."""
     excerpt = keras.Input((3, 1, 1))
@@ -194,6 +205,26 @@ def test_a_known_optimum():
     assert np.isnan(down.distances[0, 9:]).all()
     np.testing.assert_allclose(up.examples[:, 0, 0, 0], [1.7, 1.45, 1.95], atol=1e-5)
     np.testing.assert_allclose(up.examples[:, 1:], 0)
+
+
+def test_a_distance_that_creeps_is_not_followed_to_the_end():
+    """Steps of 0.1 towards real responses that are 4 away halve the distance, 1000 away do not."""
+    excerpt = keras.Input((3, 1, 1))
+    classifier = keras.Model(excerpt, keras.layers.Flatten(name="all")(excerpt))
+    starts = np.zeros((3, 3, 1, 1)) + np.array([0, 1, 2]).reshape(3, 1, 1, 1)
+    search = PathSearch(
+        Maximizer(None, classifier, ["all:0", "all:1"], prior="none"),
+        starts,
+        highest=np.array([4.0, 1000.0])[:, None] + [0, 1, 2],
+        learning_rate=0.1,
+        prior_weights=[0],
+        steps=range(1, 40),
+    )
+    near, far = search.run()
+    assert near.configuration.num_steps == 39 and not near.has_turned
+    assert far.configuration.num_steps == 4 and far.has_turned
+    assert np.isfinite(far.distances).sum() == 4
+    assert (np.diff(far.distances[0, :4]) < 0).all()
 
 
 def test_chunks_and_progress(engine, latents, extremes):
@@ -257,6 +288,7 @@ def test_geometric_steps():
         ({"highest": np.zeros(5)}, r"highest: found shape \(5,\), expected \(2, M\)"),
         ({"lowest": np.full((2, 5), np.nan)}, "lowest: 10 of 10 values are not finite"),
         ({"latents": np.zeros((1, 6))}, r"latents: found shape \(1, 6\), .* N at least 2"),
+        ({"latents": np.zeros((3, 2, 6))}, r"latents: found shape \(3, 2, 6\), .*\(4, N, n\)"),
         ({"learning_rate": 0}, "learning_rate: found 0, expected more than 0"),
         ({"prior_weights": []}, "prior_weights: found shape"),
         ({"prior_weights": [-1]}, "prior_weights: found -1, expected at least 0"),

@@ -129,6 +129,18 @@ def test_the_labels_of_an_excerpt_are_those_of_its_centre_frame(names):
     np.testing.assert_array_equal(found["responses"], batch[:, :2, 0, 0])
 
 
+def separate_search(units, unit, generator, classifier, starts):
+    return PathSearch(
+        Maximizer(generator, classifier, units.names[unit]),
+        starts,
+        highest=units.statistics.highest[unit, :3],
+        lowest=units.statistics.lowest[unit, :3],
+        prior_weights=(0.1, 0.001),
+        steps=geometric_steps(12),
+        negligible=1e-3 * units.statistics.variance[unit],
+    ).run()
+
+
 def test_explanations_are_those_of_separate_searches(finished, models):
     units = read_units(finished)
     explanations = {(one.unit, one.direction): one for one in read_explanations(finished)}
@@ -138,16 +150,7 @@ def test_explanations_are_those_of_separate_searches(finished, models):
     )
     starts = latents_from_seeds(range(3), LATENT_SIZE)
     for unit in (1, 4):
-        search = PathSearch(
-            Maximizer(generator, classifier, UNITS[unit]),
-            starts,
-            highest=units.statistics.highest[unit, :3],
-            lowest=units.statistics.lowest[unit, :3],
-            prior_weights=(0.1, 0.001),
-            steps=geometric_steps(12),
-            negligible=1e-3 * units.statistics.variance[unit],
-        )
-        for expected in search.run():
+        for expected in separate_search(units, unit, generator, classifier, starts):
             found = explanations[UNITS[unit], expected.direction]
             assert found.configuration == expected.configuration
             np.testing.assert_allclose(found.distance, expected.distance, rtol=1e-3)
@@ -158,6 +161,28 @@ def test_explanations_are_those_of_separate_searches(finished, models):
                 found.way_examples[best], found.examples[:2], rtol=0, atol=1e-5
             )
     np.testing.assert_allclose(units.start_examples, generator(starts), atol=1e-5)
+
+
+def test_a_search_starts_from_the_best_of_several_draws(models, records_folder, tmp_path):
+    explain_classifier(settings(models, records_folder, tmp_path, response="fc1:1", draws=7))
+    units = read_units(tmp_path)
+    generator, classifier = (
+        keras.saving.load_model(models[name]) for name in ("generator", "classifier")
+    )
+    pool = [np.random.RandomState(seed).normal(size=(7, LATENT_SIZE)) for seed in range(3)]
+    respond = response_function(classifier, "fc1:1")
+    reached = np.stack([respond(generator(draws)).numpy() for draws in pool])
+    found = read_explanations(tmp_path)
+    for one, real in zip(found, (units.statistics.highest, units.statistics.lowest), strict=True):
+        nearest = np.abs(reached - real[0, :3].mean()).argmin(axis=1)
+        assert nearest.any()  # It isn't the first everywhere.
+        starts = np.stack([draws[best] for draws, best in zip(pool, nearest, strict=True)])
+        searched = separate_search(units, 0, generator, classifier, starts)
+        expected = searched[("max", "min").index(one.direction)]
+        assert one.configuration == expected.configuration
+        np.testing.assert_allclose(one.latents, expected.latents, atol=1e-4)
+    first = np.stack([draws[0] for draws in pool])
+    np.testing.assert_allclose(units.start_latents, first)
 
 
 def test_the_table_holds_them(finished):
