@@ -54,6 +54,7 @@ class UnitContent:
         searched: Examples after it, by direction.
         ways: A few examples on their way, by direction, each labelled with its number of steps.
         found: What the search found, by direction.
+        draws: Number of draws of each seed, of which the best were the search's starts.
         concept: Measures of Section 4.2.
         heard: What a listener hears; None without one.
     """
@@ -76,6 +77,7 @@ class UnitContent:
     searched: dict[str, ExampleSet] = dataclasses.field(default_factory=dict)
     ways: dict[str, ExampleSet] = dataclasses.field(default_factory=dict)
     found: dict[str, Explanation] = dataclasses.field(default_factory=dict)
+    draws: int = 1
     concept: list[ConceptRow] = dataclasses.field(default_factory=list)
     heard: HeardSets | None = None
 
@@ -165,8 +167,8 @@ def write_atlas(
         cards: What `write_unit` returned, alike units next to each other.
         shape_of: Any examples, for the axes of the spectrograms.
         labels: Names of the labels that the records know.
-        facts: ``classifier``, ``num_excerpts``, ``split``; ``how_made``, how sounds were made; and
-            ``bridge``, what is known about it.
+        facts: ``classifier``, ``num_excerpts``, ``split``; ``how_made``, how sounds were made;
+            ``bridge``, what is known about it; and ``draws``, as in `UnitContent`.
         provenance: JSON-ready facts about how all this was made.
 
     Returns:

@@ -128,6 +128,7 @@ class UnitPages:
             searched={way: self._searched(unit, one) for way, one in found.items()},
             ways={way: self._way(unit, one) for way, one in found.items()},
             found=found,
+            draws=self._num_draws,
         )
 
     def _start(self, unit: int) -> ExampleSet:
@@ -187,6 +188,10 @@ class UnitPages:
             front_end=front_end,
         )
 
+    @property
+    def _num_draws(self) -> int:
+        return self.units.provenance["settings"]["draws"]
+
     def _alike(self, unit: int) -> list[tuple[int, str, float]]:
         correlations = self.units.statistics.correlations
         if not correlations.size:
@@ -227,6 +232,7 @@ class UnitPages:
                 "num_excerpts": self.units.statistics.num_excerpts,
                 "how_made": synthesis.description,
                 "bridge": self.bridge,
+                "draws": self._num_draws,
             },
             run.config,
         )

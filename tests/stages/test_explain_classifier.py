@@ -183,6 +183,8 @@ def test_a_search_starts_from_the_best_of_several_draws(models, records_folder, 
         np.testing.assert_allclose(one.latents, expected.latents, atol=1e-4)
     first = np.stack([draws[0] for draws in pool])
     np.testing.assert_allclose(units.start_latents, first)
+    assert "the one of 7 draws of its seed" in (tmp_path / "unit-00000.html").read_text()
+    assert "another, the best of 7 draws, after" in (tmp_path / "index.html").read_text()
 
 
 def test_the_table_holds_them(finished):
