@@ -60,11 +60,11 @@ class Draws:
         return self.latents[np.arange(len(draw)), draw]
 
 
-def draw(seeds: np.ndarray, count: int, engine: Maximizer, respond: Respond) -> Draws:
+def draw(seeds: Sequence[int], count: int, engine: Maximizer, respond: Respond) -> Draws:
     """Draws latents from each seed, and measures the responses to what the generator makes of them.
 
     Args:
-        seeds: (N,) seeds.
+        seeds: N seeds.
         count: Number of draws of a seed.
         engine: The generator's.
         respond: Of the units.
