@@ -213,7 +213,10 @@ def plan_shards(records: Iterable[tuple[str, FinishedRecord]], shard_bytes: int)
 
 
 def _equal_parts(records: list[FinishedRecord], part_bytes: int) -> list[list[FinishedRecord]]:
-    """Cuts a list into the fewest, and equal, parts of at most so many bytes, but for a record."""
+    """Splits a list into as few parts as possible, of about equal size, at most ``part_bytes`` each.
+
+    They can exceed that by one record.
+    """
     lengths = [found.record.length for found in records]
     total = sum(lengths)
     starts = np.cumsum(lengths) - lengths

@@ -27,7 +27,7 @@ from svdam.explain.responses import Response
 from svdam.explain.search_states import SearchState
 
 _LEAST_FALL = 0.01
-"""Of the distance: a smaller fall in ``patience`` snapshots is none, else some creep for ever."""
+"""Share by which the distance has to fall in ``patience`` snapshots: some would creep forever."""
 
 OnLatentSteps = Callable[[int], object]
 """Called many times per snapshot, with the number of latent steps just done."""
@@ -41,8 +41,8 @@ class PathResult:
         response: The response that was driven.
         direction: ``max`` or ``min``.
         configuration: The one with the smallest distance.
-        has_turned: Whether the distance stopped to fall, for every prior weight. If not, more steps
-            may be better.
+        has_turned: Whether the distance has stopped falling, for every prior weight. If not, more
+            steps may be better.
         distance: Eq. 3 between ``responses`` and the extreme real responses.
         distance_low: Lower end of its 95 % bootstrap interval.
         distance_high: Upper end.

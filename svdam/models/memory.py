@@ -41,7 +41,7 @@ def _nodes(model: keras.Model) -> list[Any]:
 
 
 def _model_bytes(model: keras.Model, known: dict[int, int]) -> int:
-    # Each model is looked at once: models that call models twice would else take for ever.
+    # Each model is looked at once: models that call models twice would otherwise take forever.
     if id(model) not in known:
         known[id(model)] = sum(_node_bytes(node, known) for node in _nodes(model))
     return known[id(model)]

@@ -123,7 +123,7 @@ class Explanation(Shown):
         unit: Name of the unit.
         direction: ``max`` or ``min``.
         configuration: The configuration with the smallest distance.
-        has_turned: Whether the distance stopped to fall, for every prior weight.
+        has_turned: Whether the distance has stopped falling, for every prior weight.
         distance: Eq. 3 between ``responses`` and the N most extreme real responses.
         distance_low, distance_high: Ends of its 95% bootstrap interval.
         latents: (N, n) with this configuration.

@@ -38,7 +38,7 @@ WAYS = 2
 _BATCHES_PER_CHUNK = 4
 _NEGLIGIBLE = 1e-3
 """Of a unit's variance over real music: what a mean that is off by 3% of a standard deviation adds
-to the distance. Units behind a leaky ReLU would else creep towards their minimum for ever."""
+to the distance. Units behind a leaky ReLU would otherwise creep towards their minimum forever."""
 
 
 @dataclasses.dataclass(frozen=True)
