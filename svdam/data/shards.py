@@ -213,10 +213,7 @@ def plan_shards(records: Iterable[tuple[str, FinishedRecord]], shard_bytes: int)
 
 
 def _equal_parts(records: list[FinishedRecord], part_bytes: int) -> list[list[FinishedRecord]]:
-    """Splits a list into as few parts as possible, of about equal size, at most ``part_bytes`` each.
-
-    They can exceed that by one record.
-    """
+    """Splits a list into few, about equal parts, each at most ``part_bytes`` and one record long."""
     lengths = [found.record.length for found in records]
     total = sum(lengths)
     starts = np.cumsum(lengths) - lengths
