@@ -213,7 +213,7 @@ def plan_shards(records: Iterable[tuple[str, FinishedRecord]], shard_bytes: int)
 
 
 def _equal_parts(records: list[FinishedRecord], part_bytes: int) -> list[list[FinishedRecord]]:
-    """Splits a list into few, about equal parts, each at most ``part_bytes`` and one record long."""
+    """Splits a list into few, about equal parts, each of at most ``part_bytes`` plus a record."""
     lengths = [found.record.length for found in records]
     total = sum(lengths)
     starts = np.cumsum(lengths) - lengths
