@@ -8,7 +8,7 @@ A command is killed with SIGKILL, which no program can answer; half of the momen
 its whole duration, half over the time in which it writes. It is started again by the same command
 line, until it has been killed so often, and must end with the very files of a run that nobody
 touched; whenever it ends before the next kill, its files are compared and it starts in an empty
-folder again. The built-in corpus is rendered anew in each empty folder. Prints a table, and ends
+folder again. The built-in corpus is rendered again in each empty folder. Prints a table, and ends
 with status 1 if anything differs. These are the figures of docs/reliability.md.
 """
 

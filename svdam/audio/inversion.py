@@ -71,7 +71,7 @@ def log_mels_to_audio(
     inversion: str = "pseudo_inverse",
     momentum: float = 0.0,
 ) -> np.ndarray:
-    """Resynthesises a batch, one sound a thread.
+    """Resynthesises a batch, one sound per thread.
 
     Args:
         log_mels: (batch, frames, num_mels), as `log_mel_spectrogram` computes them.

@@ -56,7 +56,7 @@ def clip_batches(
         split: Split to take.
         clip_spacing: Frames from one clip's start to the next one's; the length of a clip by
             default, so that clips follow each other without a gap.
-        clips_per_track: Instead, so many clips of each song, from its first to its last possible
+        clips_per_track: Instead, how many clips of each song, from its first to its last possible
             start. Starts that coincide in short songs are taken once.
 
     Returns:

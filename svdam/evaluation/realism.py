@@ -1,6 +1,6 @@
 """Does the metric mean what it says? Realism of examples, measured without the response.
 
-Eq. 3 looks at responses only. Two measures that do not use it stand beside it: what the GAN's
+Eq. 3 looks at responses only. Two measures that do not use it complement it: what the GAN's
 critic thinks of an example (higher is more like the music that it was trained on), and how far an
 example lies from the nearest real excerpt, as Euclidean distance between activations of a late
 layer of the classifier (smaller is more like something real). Real excerpts give the scale: the

@@ -19,7 +19,7 @@ COLUMNS = (
 
 
 def plain_table(rows: Sequence[tuple[str, Mapping[str, Any]]], first_heading: str) -> str:
-    """A table for the terminal, one line a row, columns aligned.
+    """A table for the terminal, one line per row, with aligned columns.
 
     Args:
         rows: Name and scores of each row, as `svdam.evaluation.detection.evaluate` gives them.

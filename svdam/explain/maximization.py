@@ -84,7 +84,7 @@ def maximize(
         prior_weight: lambda of eq. 2; a scalar, or one value per latent.
         num_steps: Steps of the optimizer.
         snapshot_steps: Steps after which to keep the state, besides the last. With a constant rate
-            (Adam) each is the result of a run of so many steps.
+            (Adam) each is the result of a run of that many steps.
         prior: See `svdam.explain.priors`.
         keep: ``last``: results are those after the last step, as in the paper. ``best``: those of
             the best response seen so far, the start included.

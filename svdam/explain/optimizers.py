@@ -1,6 +1,6 @@
 """How a search moves: Adam as in the paper, and the plain gradient ascent of the released code.
 
-An optimizer is a pair of pure functions on tensors. Its state has one row a latent, and learning
+An optimizer is a pair of pure functions on tensors. Its state has one row per latent, and learning
 rates are one value per latent, which is why these are not Keras optimizers (those have one rate for
 all, and round Adam's betas to single precision): latents with other rates share one step, and a
 batch can be split anywhere.

@@ -29,7 +29,7 @@ def build_svdnet(
     Args:
         mean: (bands,) mean of each mel band over the training frames; 0 by default.
         std: (bands,) standard deviation (ddof 1) of each mel band; 1 by default.
-        num_outputs: 1, or 2 for the variant with one neuron a class.
+        num_outputs: 1, or 2 for the variant with one neuron per class.
 
         frames: Frames of an excerpt.
         bands: Mel bands of an excerpt.

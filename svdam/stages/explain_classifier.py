@@ -303,7 +303,7 @@ def _search(
     search = UnitSearch(
         engine,
         units,
-        draw(units.seeds.tolist(), settings.draws, engine, respond),
+        draw(units, settings.draws, engine, respond),
         settings.directions,
         settings.learning_rate,
         settings.prior_weights,

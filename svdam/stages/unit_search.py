@@ -60,21 +60,21 @@ class Draws:
         return self.latents[np.arange(len(draw)), draw]
 
 
-def draw(seeds: Sequence[int], count: int, engine: Maximizer, respond: Respond) -> Draws:
+def draw(units: ExplainedUnits, count: int, engine: Maximizer, respond: Respond) -> Draws:
     """Draws latents from each seed, and measures the responses to what the generator makes of them.
 
     Args:
-        seeds: N seeds.
+        units: Their seeds, and what is known of the first draws.
         count: Number of draws of a seed.
         engine: The generator's.
-        respond: Of the units.
+        respond: Responses of the units to examples.
     """
-    latents = latents_from_seeds(seeds, (count, *engine.latent_shape))
-    responses = [
-        respond(engine.evaluate(drawn, places=[0] * len(drawn)).examples)
-        for drawn in np.moveaxis(latents, 1, 0)
+    latents = latents_from_seeds(units.seeds.tolist(), (count, *engine.latent_shape))
+    more = [
+        respond(engine.evaluate(drawn, places=[0] * len(drawn)).examples).T
+        for drawn in np.moveaxis(latents, 1, 0)[1:]
     ]
-    return Draws(latents, np.stack(responses, axis=-1).swapaxes(0, 1))
+    return Draws(latents, np.stack([units.start_responses, *more], axis=-1))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from svdam.data.records import Records
 from svdam.training.score import RealismScore
 from svdam.training.settings import GanSettings
 
-_SHEET = (4, 4)  # Rows and columns of samples; as many real clips stand beside them.
+_SHEET = (4, 4)  # Rows and columns of samples; as many real clips are shown next to them.
 _SOUNDS = 4  # Samples that can be heard.
 _SCORED = 512  # Clips that the score compares: several for each of the layer's 64 units.
 _BATCH = 16

@@ -1,6 +1,6 @@
 """How real generated clips are: a multivariate Frechet distance in a layer of the classifier.
 
-It stands beside the losses, which do not say whether a GAN gets better. The layer is SVDNet's
+It complements the losses, which do not say whether a GAN gets better. The layer is SVDNet's
 second dense one, as the Frechet inception distance (Heusel et al., 2017) uses the inner layer of a
 classifier. The distance is biased upwards for few samples: compare it with `floor`, which two
 halves of the real clips are apart.

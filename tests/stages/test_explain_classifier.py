@@ -129,6 +129,10 @@ def test_the_labels_of_an_excerpt_are_those_of_its_centre_frame(names):
     np.testing.assert_array_equal(found["responses"], batch[:, :2, 0, 0])
 
 
+def loaded(models):
+    return [keras.saving.load_model(models[name]) for name in ("generator", "classifier")]
+
+
 def separate_search(units, unit, generator, classifier, starts):
     return PathSearch(
         Maximizer(generator, classifier, units.names[unit]),
@@ -145,9 +149,7 @@ def test_explanations_are_those_of_separate_searches(finished, models):
     units = read_units(finished)
     explanations = {(one.unit, one.direction): one for one in read_explanations(finished)}
     assert list(explanations) == [(name, way) for name in UNITS for way in ("max", "min")]
-    generator, classifier = (
-        keras.saving.load_model(models[name]) for name in ("generator", "classifier")
-    )
+    generator, classifier = loaded(models)
     starts = latents_from_seeds(range(3), LATENT_SIZE)
     for unit in (1, 4):
         for expected in separate_search(units, unit, generator, classifier, starts):
@@ -166,9 +168,7 @@ def test_explanations_are_those_of_separate_searches(finished, models):
 def test_a_search_starts_from_the_best_of_several_draws(models, records_folder, tmp_path):
     explain_classifier(settings(models, records_folder, tmp_path, response="fc1:1", draws=7))
     units = read_units(tmp_path)
-    generator, classifier = (
-        keras.saving.load_model(models[name]) for name in ("generator", "classifier")
-    )
+    generator, classifier = loaded(models)
     pool = [np.random.RandomState(seed).normal(size=(7, LATENT_SIZE)) for seed in range(3)]
     respond = response_function(classifier, "fc1:1")
     reached = np.stack([respond(generator(draws)).numpy() for draws in pool])

@@ -34,7 +34,7 @@ WORKERS = {
 
 
 def searcher(strategy=None) -> Callable[[int, int], int]:
-    """A function that optimizes so many latents for so many steps, and returns the latent steps."""
+    """From numbers of latents and steps: optimizes, and returns the number of latent steps."""
     import keras
 
     from svdam.explain.maximization import Maximizer
@@ -57,7 +57,7 @@ def searcher(strategy=None) -> Callable[[int, int], int]:
 
 
 def gan_trainer(strategy) -> Callable[[int], int]:
-    """A function that trains so many iterations, of one critic and one generator step each."""
+    """From a number of iterations: trains, with one critic and one generator step each."""
     import keras
     import tensorflow as tf
 

@@ -66,7 +66,7 @@ def activations(model: keras.Model, excerpts: np.ndarray) -> dict[str, np.ndarra
 
 
 def layer_table(weights: Path, stored: dict[str, np.ndarray]) -> Table:
-    """One row a layer."""
+    """One row per layer."""
     ours = activations(load_lasagne_npz(weights), stored["input"])
     exact = lasagne_forward(read_npz(weights), stored["input"])
     table = Table("Largest differences per layer")
