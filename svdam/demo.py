@@ -1,10 +1,11 @@
-"""Runs everything on the built-in corpus: from sound to explanation, in one command.
+"""Runs everything on the built-in corpus, from sound to explanation, in one command.
 
     python -m svdam.demo
 
 Runs the other commands as a user would, one after the other, each in its own process with its
-flagfile in flags/demo/, and writes to runs/demo in the current folder. When it is started again, it
-resumes where it was stopped.
+flagfile in flags/demo/, and writes to runs/demo in the current folder. First comes the paper's way,
+with small models for rendered songs and a small grid; then an atlas of nine neurons of the
+classifier for real music. When it is started again, it resumes where it was stopped.
 """
 
 import dataclasses
@@ -67,6 +68,7 @@ def stages() -> list[Stage]:
             ("--direction=min", "--output=runs/demo/am_min"),
         ),
         own("make_report", "report"),
+        own("explain_classifier", "explain"),
     ]
 
 
@@ -79,10 +81,11 @@ def main() -> None:
         print(f"\n[{number}/{len(all_stages)}] python {shlex.join(stage.arguments())}", flush=True)
         _run(stage, settings.restart)
     minutes = (time.monotonic() - started) / 60
-    report = Path("runs/demo/report")
+    report, atlas = Path("runs/demo/report"), Path("runs/demo/explain")
     print(
         f"\nThe demo took {minutes:.1f} minutes.\n"
-        f"  report:      {(report / 'index.html').resolve().as_uri()}\n"
+        f"  report:      {_page(report)}\n"
+        f"  atlas:       {_page(atlas)}\n"
         f"  figures:     {report / 'figures'}\n"
         f"  sounds:      {report / 'sounds'}\n"
         f"  TensorBoard: runs/demo\n"
@@ -90,6 +93,10 @@ def main() -> None:
         f"  {Path(sys.executable).parent / 'tensorboard'} --logdir runs/demo --host localhost\n"
         "With more than 40 runs, TensorBoard starts with all of them deselected."
     )
+
+
+def _page(folder: Path) -> str:
+    return (folder / "index.html").resolve().as_uri()
 
 
 def _run(stage: Stage, restart: bool) -> None:

@@ -17,7 +17,7 @@ from svdam.core.validation import InputError, one_line
 
 DIRECT_RUNNER = "DirectRunner"
 _POLL_SECS = 0.2
-_POLL_SHARE = 100  # Watching takes at most one part in so many of the time.
+_POLL_SHARE = 100  # Watching takes at most one part in this number of the time.
 
 
 Advance = Callable[[int], object]

@@ -24,7 +24,7 @@ _SEAL = b"svdam sha256 "
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MAX_OBJECTS = 100_000
 _MAX_DEPTH = 32
-_DEFLATE_LIMIT = 1032  # No stream of zlib's unpacks to more than so many times its size.
+_DEFLATE_LIMIT = 1032  # No stream of zlib's unpacks to more than this multiple of its size.
 
 
 def seal_hdf5(path: str | os.PathLike) -> None:
@@ -136,7 +136,7 @@ def _collected(group: Any, known: dict[int, Any], depth: int) -> list[Any]:
 
 
 def _declared_bytes(dataset: Any) -> int:
-    """Bytes that a data set's values take, if what is stored can hold so many."""
+    """Bytes that a data set's values take, if what is stored can hold them."""
     if dataset.external or dataset.is_virtual:
         raise _RefusedError(f"keeps values of {dataset.name[:80]!r} in other files")
     declared = math.prod(dataset.shape or ()) * dataset.dtype.itemsize

@@ -11,8 +11,8 @@ import svdam
 def available_processors(cgroup: str | os.PathLike = "/sys/fs/cgroup") -> int:
     """Processors that the system lets this process run on, or fewer where a container has a quota.
 
-    A container with a quota of 2 on a machine of 64 sees all 64, and so many workers would share
-    the time of 2 and take the memory of 64. TensorFlow's threads are left as they are: 64 of them
+    A container with a quota of 2 on a machine of 64 sees all 64, and 64 workers would share the
+    time of 2 and take the memory of 64. TensorFlow's threads are left as they are: 64 of them
     on 2 processors cost 8 % more processor time than 2.
 
     Args:

@@ -1,8 +1,8 @@
 """The built-in corpus: rendered once, into a cache, for all who ask for it.
 
 The cache is ``$SVDAM_CACHE``, else ``$XDG_CACHE_HOME/svdam``, else ``~/.cache/svdam``. A corpus is
-kept under its settings and the code that makes it, so that a new version renders anew; whatever is
-there may be deleted at any time.
+kept under its settings and the code that makes it, so that a new version renders its own; whatever
+is there may be deleted at any time.
 """
 
 import contextlib

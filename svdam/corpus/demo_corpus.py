@@ -180,8 +180,8 @@ def _balance(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, float | None]:
     """Sets the energy ratio of voice to band within the sing segments."""
-    # Within the range by a margin, because compression weighs loud passages anew; voices that
-    # lead the band are the rule, buried ones the exception.
+    # Within the range by a margin, because compression changes the weight of loud passages. Voices
+    # that lead the band are the rule, buried ones the exception.
     ratio_db = float(VOICE_TO_BAND_DB[0] + 1 + 13 * rng.beta(5.0, 1.0))
     tone = [(rng.uniform(80, 7000), rng.uniform(-3, 3), rng.uniform(0.5, 1.5)) for _ in range(3)]
     corner_hz, tilt_db = rng.uniform(800, 4000), rng.uniform(-4, 5)

@@ -87,7 +87,7 @@ def _syllable_starts(phrase: Sequence[Syllable]) -> list[float]:
 
 
 class Curves:
-    """The control curves of a song's voice: all that changes with time, one value a frame."""
+    """The control curves of a song's voice: all that changes with time, one value per frame."""
 
     def __init__(self, num_samples: int, sample_rate: int, singer: Singer):
         self.num_samples, self.sample_rate, self.singer = (

@@ -33,7 +33,7 @@ from svdam.data.song_entry import SongEntry
 
 _VERSION = 1
 _BLOCK_FRAMES = 4096
-# The spline filter's answer to one frame has fallen below 1e-16 of it after so many frames.
+# The spline filter's answer to one frame has fallen below 1e-16 of it after this number of frames.
 _OVERLAP_FRAMES = 24
 # Log-mel from the audio and from records may differ by the rounding of float16 records.
 _LOG_MEL_TOLERANCE = 0.02

@@ -85,7 +85,7 @@ def list_fma(
 
 
 def _find_audio(tracks: list[Track], data_dir: str, subset: str, all_train: bool) -> SourceListing:
-    """Finds the tracks' audio files; one listing a folder, not one look-up a track."""
+    """Finds the tracks' audio files; one listing per folder, not one look-up per track."""
     root = storage.join(data_dir, f"fma_{subset}")
     songs, skipped = [], []
     present: dict[str, set[str]] = {}

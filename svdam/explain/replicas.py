@@ -28,14 +28,14 @@ class Replicas:
         return self._strategy.scope()
 
     def split(self, arrays: Any) -> Any:
-        """Each array of the nested structure as one share a replica, of equal lengths.
+        """Each array of the nested structure as one share per replica, of equal lengths.
 
         Where the batch does not divide, its last row is repeated; `join` leaves it out again.
         """
         return tf.nest.map_structure(self._split_one, arrays)
 
     def run(self, function: Callable, *args: Any) -> Any:
-        """Calls ``function`` once a replica, with its shares of what `split` made."""
+        """Calls ``function`` once per replica, with its shares of what `split` made."""
         return self._strategy.run(function, args=args)
 
     def local(self, value: Any) -> list[np.ndarray]:

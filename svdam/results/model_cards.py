@@ -45,7 +45,7 @@ class ModelCard:
     Attributes:
         front_end: The front end of the excerpts that the model takes or, if it is a generator,
             makes. Its ``excerpt_frames`` are those of the model; one whose time axis is open was
-            trained with so many.
+            trained with this number.
         outputs: What the model puts out: ``logits``, ``probabilities``, other ``scores``, e.g. of a
             critic or a regression, or ``excerpts``, as a generator does.
         output_names: Names of the outputs in order, e.g. the tags; empty if they have none.

@@ -73,7 +73,7 @@ def plan_parts(
         num_frames: Of each song.
         excerpt_frames: Of an excerpt.
         spacing: Frames from one excerpt's start to the next one's.
-        part_excerpts: A part ends with the song that brings it to so many excerpts.
+        part_excerpts: A part ends with the song that brings it to this number of excerpts.
 
     Returns:
         The parts; together they hold every song once, in order.

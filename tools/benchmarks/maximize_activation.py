@@ -81,7 +81,7 @@ def searcher(pair, count, num_steps):
 
 
 def matrix_products(count=16, dtype="float32"):
-    """A function that does as much arithmetic as so many latent steps, and returns their number."""
+    """A function that does the arithmetic of some latent steps, and returns their number."""
     import tensorflow as tf
 
     a, b = (tf.cast(tf.random.normal((MATRIX, MATRIX)), dtype) for _ in range(2))
@@ -181,7 +181,7 @@ def run_as_released(options):
 def released_tables(options):
     """The whole grid: one batch, against a process for each of its runs.
 
-    One of the grid's runs takes 533 steps on average; one of these processes does so many.
+    One of the grid's runs takes 533 steps on average; one of these processes does as many.
     """
     from svdam.stages.grid import LARGEST_CHUNK
 
