@@ -11,7 +11,7 @@
 # make package       builds the wheel and source distribution and tries the wheel in an empty environment
 # make demo-train    retrains the shipped checkpoints (takes hours)
 # make clean         removes .venv and all runs
-# PYTHON=...         chooses the interpreter (3.11 or 3.12)
+# PYTHON=...         chooses the interpreter (3.11 or 3.12; 3.13 for test-newest)
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -49,10 +49,11 @@ test-all: $(INSTALLED)
 published: $(INSTALLED)
 	$(RUN) -m pip install --quiet --no-deps musicnn==0.1.0
 
-# The newest TensorFlow and NumPy, where tensorflow-io does not load; tests that need it are skipped.
+# The newest of everything, where tensorflow-io does not load; tests that need it are skipped.
+# Python 3.13 is welcome here, too.
 test-newest:
 	$(PYTHON) -m venv $(NEWEST)
-	$(NEWEST)/bin/python -m pip install --quiet --upgrade $(shell $(PYTHON) tools/newest_packages.py)
+	$(QUIETLY) $(NEWEST)/bin/python -m pip install --quiet --upgrade --editable '.[test]'
 	$(NEWEST)/bin/python -m pytest
 
 # Screenshots go to build/browser. SVDAM_RUNS=runs/demo makes it open existing runs.
@@ -81,7 +82,7 @@ $(INSTALLED): setup.py constraints.txt
 	@echo "installing into $(VENV): 3.5 GB, takes a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(QUIETLY) $(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(QUIETLY) $(RUN) -m pip install --quiet --constraint constraints.txt --editable '.[test,object-stores]'
 	touch $@
 
 $(DOCS_INSTALLED): $(INSTALLED)

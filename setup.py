@@ -10,6 +10,9 @@ from setuptools.command.build_py import build_py
 ROOT = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "svdam/__init__.py").read_text("utf-8"))[1]
 
+# For s3:// and az://. Its native code loads on TensorFlow 2.16 and 2.17 only, and there is none for
+# Python 3.13, so it is an extra: svdam beside a newer TensorFlow leaves that as it is.
+OBJECT_STORE_PACKAGES = ["tensorflow-io==0.37.1", "tensorflow<2.18"]
 TEST_PACKAGES = [
     "pytest>=8",
     "pytest-timeout>=2.3",
@@ -51,15 +54,13 @@ setup(
     long_description=(ROOT / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11,<3.14",
     packages=find_packages(include=["svdam", "svdam.*"]),
     package_data={"svdam": ["__init__.pyi", "py.typed"], "svdam.report": ["templates/*"]},
     cmdclass={"build_py": BuildWithFlagsAndCheckpoints},
     entry_points={"console_scripts": ["svdam = svdam.__main__:main"]},
     install_requires=[
-        # tensorflow-io's native code loads on TensorFlow 2.16 and 2.17 only.
-        "tensorflow>=2.16.2,<2.18",
-        "tensorflow-io==0.37.1",
+        "tensorflow>=2.16.2,<3",
         "keras>=3.6,<4",
         "numpy>=1.26,<2.5",
         "scipy>=1.12",
@@ -67,7 +68,7 @@ setup(
         "soundfile>=0.13",
         "soxr>=0.5",
         "absl-py>=2.1",
-        "tensorboard>=2.16.2,<2.21",
+        "tensorboard>=2.16.2,<3",
         # tensorboard imports pkg_resources, which later versions no longer have.
         "setuptools<82",
         "h5py>=3.11",
@@ -80,6 +81,7 @@ setup(
     ],
     extras_require={
         "jams": ["jams>=0.3.4"],
+        "object-stores": OBJECT_STORE_PACKAGES,
         "test": TEST_PACKAGES,
         "docs": DOCS_PACKAGES,
         "bench": BENCH_PACKAGES,
@@ -88,6 +90,7 @@ setup(
         "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Analysis",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

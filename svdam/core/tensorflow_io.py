@@ -39,6 +39,6 @@ def load_tensorflow_io(needed_by: str) -> Any:
         raise InputError(
             f"{needed_by}: needs tensorflow-io, which does not load here ({reason}); "
             f"found TensorFlow {tf.__version__}, expected tensorflow-io 0.37.1 with "
-            "TensorFlow 2.16 or 2.17"
+            "TensorFlow 2.16 or 2.17, which the extra object-stores installs"
         )
     return module
