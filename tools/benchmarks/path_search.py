@@ -36,8 +36,10 @@ def main() -> None:
     flags.add_argument("run", help="run folder of explain_classifier, with --draws=1")
     flags.add_argument("--num_steps", type=int, nargs="+", default=[10, 50, 100])
     options = flags.parse_args()
-    run, units = open_run(options.run), read_units(options.run)
-    generator, classifier = (load_model(run.settings[one], one) for one in ("generator", "classifier"))
+    run, units = open_run(options.run, "explain_classifier", "run"), read_units(options.run)
+    generator, classifier = (
+        load_model(run.settings[one], one) for one in ("generator", "classifier")
+    )
     if run.settings["precision"] == "mixed_bfloat16":
         for model in (generator, classifier):
             use_mixed_bfloat16(model)
