@@ -39,6 +39,9 @@ SMALLER = {
             "NUM_SONGS, SONG_SECS, PASSAGE_SECS, RATE = 5, 6.0, 2.0, 22050"
         ),
         "STEPS, EPOCHS = 100, 6": "STEPS, EPOCHS = 3, 1",
+        "--top_n=12 --output=runs/drums/explain_yamnet": (
+            "--top_n=2 --seeds=0-1 --max_steps=2 --output=runs/drums/explain_yamnet"
+        ),
         "--top_n=12": "--top_n=2",
         "--learning_rates=0.1,0.01,0.001 --prior_weights=0.1,0.01 --num_steps=10,50,100 "
         "--seeds=0-11": "--learning_rates=0.1,0.01 --prior_weights=0.1 --num_steps=1,2 --seeds=0-1",

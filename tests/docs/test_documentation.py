@@ -134,3 +134,5 @@ def test_the_tutorial_ends_with_a_page(ran):
     assert "drums" in (folder / "index.html").read_text("utf-8")
     assert (folder / "figures/figure_4.png").stat().st_size > 10_000
     assert re.search(r"maximized: [\d.]+ dB/s", outputs_of(ran, "docs/tutorial.md"))
+    atlas = ran[0] / "runs/drums/explain_yamnet/index.html"
+    assert "from ismir2015 to yamnet" in atlas.read_text("utf-8")
