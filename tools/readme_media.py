@@ -1,11 +1,12 @@
-"""Takes the README's pictures and sounds from runs: one on real music, and the demo.
+"""Takes pictures and sounds for the README and docs/published.md from runs, and from the demo.
 
     python -m svdam.explain_classifier --flagfile=flags/music/explain.cfg
     make demo && SVDAM_RUNS=runs/demo make test-browser && python tools/readme_media.py
 
 Some examples of the first become docs/images/figure4.png, the sounds of its first latent (at the
 start, maximized, minimized) docs/sounds/*.mp3. The cards of the demo's page in a browser become
-docs/images/report.png.
+docs/images/report.png. If there is a run of docs/published.md, runs/tags, some of its examples
+become docs/images/tags.png.
 """
 
 import pathlib
@@ -19,25 +20,33 @@ from svdam.core.drawing import SpectrogramAxes, spectrogram_grid
 from svdam.results.explanations import read_units
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-EXPLAINED = ROOT / "runs/music/explain"
+EXPLAINED, TAGS = ROOT / "runs/music/explain", ROOT / "runs/tags"
 SOUNDS = {"start": "start", "maximized": "00000-max", "minimized": "00000-min"}
 """Names of a sound, and of the set of examples that it is from."""
+DIRECTIONS = {"max": "maximized", "min": "minimized"}
 COLUMNS = 4
+
+
+def draw_examples(run: pathlib.Path, name: str) -> None:
+    """Draws the first latents before the search and, for each unit, after it."""
+    units = read_units(run)
+    rows = [("before", units.start_examples, units.start_responses[0])]
+    for found in svdam.read_explanations(run):
+        title = DIRECTIONS[found.direction]
+        if len(units) > 1:
+            title = f"{found.unit.removeprefix('tags:')}, {title}"
+        rows.append((title, found.examples, found.responses))
+    shown = [(title, one[:COLUMNS, ..., 0], heard[:COLUMNS]) for title, one, heard in rows]
+    columns = [f"latent {seed}" for seed in units.seeds[:COLUMNS]]
+    figure = spectrogram_grid(shown, SpectrogramAxes.of(FRONT_END), columns)
+    figure.savefig(ROOT / f"docs/images/{name}.png", dpi=150, facecolor="white")
 
 
 def main() -> None:
     """Draws the examples, packs the screenshot and encodes the sounds."""
-    units = read_units(EXPLAINED)
-    highest, lowest = svdam.read_explanations(EXPLAINED)
-    sets = {
-        "before": (units.start_examples, units.start_responses[0]),
-        "maximized": (highest.examples, highest.responses),
-        "minimized": (lowest.examples, lowest.responses),
-    }
-    rows = [(name, one[:COLUMNS, ..., 0], heard[:COLUMNS]) for name, (one, heard) in sets.items()]
-    columns = [f"latent {seed}" for seed in units.seeds[:COLUMNS]]
-    figure = spectrogram_grid(rows, SpectrogramAxes.of(FRONT_END), columns)
-    figure.savefig(ROOT / "docs/images/figure4.png", dpi=150, facecolor="white")
+    draw_examples(EXPLAINED, "figure4")
+    if TAGS.exists():
+        draw_examples(TAGS, "tags")
     screenshot = Image.open(ROOT / "build/browser/report-cards.png").convert("RGB")
     screenshot.quantize(256).save(ROOT / "docs/images/report.png", optimize=True)
     for name, key in SOUNDS.items():
