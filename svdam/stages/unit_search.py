@@ -114,7 +114,7 @@ class UnitSearch:
 
         Args:
             run: The run folder.
-            advance: Called with numbers of latent steps; `unit_steps` for each unit in the end.
+            advance: Called with numbers of latent steps; at least `unit_steps` per unit in the end.
 
         Returns:
             Why units could not be searched, by their number.
@@ -132,12 +132,12 @@ class UnitSearch:
                 def on_steps(steps: int) -> None:
                     nonlocal left
                     interruption.raise_if_requested()
-                    advance(min(steps, left))
-                    left -= min(steps, left)
+                    advance(steps)
+                    left -= steps
 
                 if not all(self._is_done(run, unit) for unit in chunk):
                     failures |= self._search(chunk, run, on_steps)
-                advance(left)
+                advance(max(0, left))
         return failures
 
     def _is_done(self, run: Run, unit: int) -> bool:
