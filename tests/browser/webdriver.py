@@ -56,7 +56,10 @@ class Browser:
 
     def open(self, address: str) -> None:
         """Opens a page and waits until it is loaded."""
+        self.script("window.isLeft = true")
         self._call("POST", "/url", {"url": address})
+        # On a busy machine the driver may answer before the old page is gone, or the new one whole.
+        self.wait("return !window.isLeft && document.readyState === 'complete'", what=address)
 
     def script(self, code: str, *arguments: Any) -> Any:
         """Runs JavaScript; ``return`` gives the value back."""
