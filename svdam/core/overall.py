@@ -12,6 +12,9 @@ class Overall:
     Work of different kinds is counted in one unit, as far as it can be foretold: a phase that takes
     less than was foretold is filled up when the next one begins. One that takes more is expected to
     take a quarter more than it has taken so far, so that the bar does not stand still at its end.
+
+    Attributes:
+        bar: The bar, tqdm's: ``bar.n`` of ``bar.total`` is done.
     """
 
     def __init__(self, phases: Mapping[str, float]):

@@ -5,8 +5,7 @@
     python tools/benchmarks/path_search.py runs/ten
 
 Reads a finished run of explain_classifier, and optimizes the same latents for the same responses
-with every configuration of a grid. Eq. 3 compares both with the same real responses. These are the
-figures of docs/own_neuron.md.
+with every configuration of a grid. Eq. 3 compares both with the same real responses.
 """
 
 import itertools
