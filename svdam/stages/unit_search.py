@@ -36,9 +36,9 @@ from svdam.stages.unit_responses import Respond
 WAYS = 2
 """Latents whose way is kept, as in Figure 3."""
 _BATCHES_PER_CHUNK = 4
-_NEGLIGIBLE = 1e-3
-"""Of a unit's variance over real music: what a mean that is off by 3% of a standard deviation adds
-to the distance. Units behind a leaky ReLU would otherwise creep towards their minimum forever."""
+_NEGLIGIBLE = 1e-2
+"""Of a unit's variance over real music: what a mean that is off by a tenth of a standard deviation
+adds to the distance. Units behind a leaky ReLU would otherwise creep towards their minimum forever."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+import confusion
 import convert_musicnn
+import numpy as np
 import pytest
 from convert_musicnn import MusicnnSettings
 
@@ -36,7 +38,9 @@ def tagger(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("response", [None, "tags:*"])
-def test_a_tagger_is_explained_by_the_names_of_its_tags(tagger, records_folder, tmp_path, response):
+def test_a_tagger_is_explained_by_the_names_of_its_tags(
+    tagger, records_folder, tmp_path, response, capsys
+):
     flags = flags_of("svdam.explain_classifier")
     assert flags["response"] == "tags:guitar,tags:female vocal"
     units = explain_classifier(
@@ -57,3 +61,25 @@ def test_a_tagger_is_explained_by_the_names_of_its_tags(tagger, records_folder, 
     for name in ("tags:guitar", "tags:female vocal"):
         assert f">{name}</a>" in page
     assert "bridge from ismir2015 to musicnn" in page
+    capsys.readouterr()
+    confusion.main([str(tmp_path / "atlas")])
+    rows = [line.strip("| \n").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    names = [name.split(":")[1] for name in units.names]
+    assert [row[0] for row in rows[2:]] == names
+    assert rows[0][1:-2] == names
+    for row in rows[2:]:
+        own = float(row[1 + names.index(row[0])])
+        most = float(row[-1].rsplit("(", 1)[1].rstrip(")"))
+        assert own <= most
+        if row[-2] == "1":
+            assert own == most and row[-1].startswith(row[0])
+
+
+def test_a_rise_is_counted_in_standard_deviations_over_real_excerpts():
+    real = np.array([[0.0, 1, 5], [2, 3, 5], [4, 5, 5]])  # Standard deviations 2, 2 and 0.
+    start = np.array([[1.0, 1, 1], [3, 3, 3]])
+    maximized = [np.array([[6.0, 2, 9], [6, 4, 9]]), np.array([[2.0, 0, 9]])]
+    raised = confusion.rises(maximized, start, real)
+    np.testing.assert_allclose(raised, [[2, 0.5, 0], [0, -1, 0]])
+    np.testing.assert_array_equal(confusion.places(raised, [0, 1]), [1, 3])
+    np.testing.assert_array_equal(confusion.places(raised, [2, 2]), [3, 1])
