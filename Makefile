@@ -39,11 +39,12 @@ demo-train: $(INSTALLED)
 		$(RUN) -m svdam.train_gan --flagfile=flags/demo/train_generator_$$stretch.cfg || exit 1; done
 	cp runs/demo-train/gan_4/generator.keras checkpoints/demo_generator.keras
 
+# A worker for each core, up to four. The slow tests time and kill processes, so they run one by one.
 test: $(INSTALLED)
-	$(RUN) -m pytest -m 'not slow'
+	$(RUN) -m pytest -m 'not slow' --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-test-all: $(INSTALLED)
-	$(RUN) -m pytest
+test-all: test
+	$(RUN) -m pytest -m slow
 
 # The package musicnn pins a NumPy of 2019, so it cannot be an extra; only its weights are read.
 published: $(INSTALLED)

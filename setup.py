@@ -16,6 +16,7 @@ OBJECT_STORE_PACKAGES = ["tensorflow-io==0.37.1", "tensorflow<2.18"]
 TEST_PACKAGES = [
     "pytest>=8",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "hypothesis>=6.100",
     "jams>=0.3.4",
     "moto[server,s3]>=5",

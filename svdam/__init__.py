@@ -17,6 +17,6 @@ import lazy_loader
 # takes about twice as long without it. TensorFlow looks once, so this comes before it is loaded.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

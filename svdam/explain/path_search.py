@@ -6,7 +6,8 @@ matters, and shorter runs are snapshots of longer ones. So one rate is enough. A
 directions, all prior weights and all latents are one batch. At snapshots, whose steps grow
 geometrically, the responses reached are compared with the extreme real ones (eq. 3). The distance
 falls as responses approach the real ones and rises as they pass them: latents whose distance has
-not fallen by 1 % in some snapshots leave the batch, and the search ends when all have left.
+not fallen by 1 % in some snapshots, or has risen by 15 %, leave the batch, and the search ends
+when all have left.
 
 A snapshot costs nothing: it is what the next step computes anyway.
 """
@@ -28,6 +29,8 @@ from svdam.explain.search_states import SearchState
 
 _LEAST_FALL = 0.01
 """Share by which the distance has to fall in ``patience`` snapshots: some would creep forever."""
+_CLEAR_RISE = 0.15
+"""Share by which a distance that rises has turned for good. Later snapshots are the expensive ones."""
 
 OnLatentSteps = Callable[[int], object]
 """Called many times per snapshot, with the number of latent steps just done."""
@@ -143,7 +146,7 @@ class PathSearch:
         highest: np.ndarray | None = None,
         lowest: np.ndarray | None = None,
         learning_rate: float = 0.05,
-        prior_weights: Sequence[float] = (0.1, 0.01, 0.001),
+        prior_weights: Sequence[float] = (0.3, 0.03, 0.003),
         steps: Sequence[int] = geometric_steps(),
         patience: int = 3,
         max_batch: int = 150,
@@ -163,7 +166,8 @@ class PathSearch:
             prior_weights: Weights lambda of the prior (eq. 2).
             steps: Numbers of steps to compare, increasing.
             patience: Snapshots in which the smallest distance has to fall by 1 %, else a prior
-                weight is given up.
+                weight is given up. After that many, it is also given up as soon as its distance is
+                15 % above its smallest.
             max_batch: Latents that are optimized at once, which bounds the memory.
             places: Positions in the responses of the engine, of those to explain, in the order of
                 the real responses; all by default.
@@ -281,7 +285,10 @@ class PathSearch:
             distances[target, weight, : number + 1], self._negligible[target, np.newaxis]
         )
         before = so_far[:, : max(0, number + 1 - self._patience)].min(axis=1, initial=np.inf)
-        stays = so_far.min(axis=1) < (1 - _LEAST_FALL) * before
+        least = so_far.min(axis=1)
+        stays = least < (1 - _LEAST_FALL) * before
+        if number >= self._patience:
+            stays &= so_far[:, -1] <= (1 + _CLEAR_RISE) * least
         rows = np.repeat(stays, size)
         return PathState(
             num_snapshots=number + 1,

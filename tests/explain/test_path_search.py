@@ -201,8 +201,9 @@ def test_a_known_optimum():
     )
     up, down = search.run()
     assert (up.configuration.num_steps, down.configuration.num_steps) == (12, 6)
-    assert up.distance < 1e-10 and up.steps[-1] == 15
-    assert np.isnan(down.distances[0, 9:]).all()
+    # A step further, each is more than 15 % farther away.
+    assert up.distance < 1e-10 and up.steps[-1] == 13
+    assert np.isnan(down.distances[0, 7:]).all() and np.isfinite(down.distances[0, :7]).all()
     np.testing.assert_allclose(up.examples[:, 0, 0, 0], [1.7, 1.45, 1.95], atol=1e-5)
     np.testing.assert_allclose(up.examples[:, 1:], 0)
 

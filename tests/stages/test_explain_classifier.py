@@ -141,7 +141,7 @@ def separate_search(units, unit, generator, classifier, starts):
         lowest=units.statistics.lowest[unit, :3],
         prior_weights=(0.1, 0.001),
         steps=geometric_steps(12),
-        negligible=1e-3 * units.statistics.variance[unit],
+        negligible=1e-2 * units.statistics.variance[unit],
     ).run()
 
 
