@@ -38,7 +38,7 @@ WAYS = 2
 _BATCHES_PER_CHUNK = 4
 _NEGLIGIBLE = 1e-2
 """Of a unit's variance over real music: what a mean that is off by a tenth of a standard deviation
-adds to the distance. Units behind a leaky ReLU would otherwise creep towards their minimum forever."""
+adds to the distance. Units behind a leaky ReLU would otherwise creep to their minimum forever."""
 
 
 @dataclasses.dataclass(frozen=True)
