@@ -30,7 +30,7 @@ from svdam.explain.search_states import SearchState
 _LEAST_FALL = 0.01
 """Share by which the distance has to fall in ``patience`` snapshots: some would creep forever."""
 _CLEAR_RISE = 0.15
-"""Share by which a distance that has turned for good is above its least; late snapshots cost most."""
+"""Share by which a distance that has turned is above its least; late snapshots cost most."""
 
 OnLatentSteps = Callable[[int], object]
 """Called many times per snapshot, with the number of latent steps just done."""
