@@ -199,6 +199,20 @@ def card_kind(folder: Path) -> Kind:
     return Kind(path, read)
 
 
+def front_end_kind(folder: Path) -> Kind:
+    """The JSON file of a front end; people write these by hand, too."""
+    from svdam.audio.front_ends import FRONT_ENDS, get_front_end, write_front_end
+
+    path = folder / "front_end.json"
+    write_front_end(path, FRONT_ENDS["musicnn"])
+
+    def read() -> Hashable:
+        found = get_front_end(str(path))
+        return type(found).__name__
+
+    return Kind(path, read)
+
+
 def records_kinds(folder: Path) -> dict[str, Kind]:
     """A shard and the manifest of a records folder, and the shard as a rerun looks at it."""
     import soundfile
@@ -240,15 +254,21 @@ def records_kinds(folder: Path) -> dict[str, Kind]:
     }
 
 
-KINDS = ("npz", "keras", "h5", "card", "shard", "manifest", "rerun")
+KINDS = ("npz", "keras", "h5", "card", "front_end", "shard", "manifest", "rerun")
 
 
 def make_kind(name: str, folder: Path) -> Kind:
     """A whole file of a kind, in an empty folder."""
-    makers = {"npz": npz_kind, "keras": keras_kind, "h5": results_kind, "card": card_kind}
+    makers = {
+        "npz": npz_kind,
+        "keras": keras_kind,
+        "h5": results_kind,
+        "card": card_kind,
+        "front_end": front_end_kind,
+    }
     if name in makers:
         return makers[name](folder)
-    return dict(zip(KINDS[4:], records_kinds(folder).values(), strict=True))[name]
+    return dict(zip(KINDS[len(makers) :], records_kinds(folder).values(), strict=True))[name]
 
 
 def _serve(name: str, first: int, count: int, seed: int) -> None:

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from small_world import STAGES, arguments, contents, differences, make_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
-KILLED = ("data", "classifier", "gan", "responses", "grid", "report")
+KILLED = ("data", "classifier", "gan", "responses", "grid", "report", "explain")
 # Longer than in the small world, so that there is something to kill; and songs to render.
 MORE = {
     "data": ["--dataset=builtin", "--data_dir=", "--num_songs=8", "--song_secs=4"],
@@ -36,6 +36,7 @@ MORE = {
     "gan": ["--num_iterations=24"],
     "responses": ["--excerpt_spacing=1"],
     "grid": ["--num_steps=10,30"],
+    "explain": ["--response=fc2:*", "--max_steps=8"],
 }
 
 
@@ -180,7 +181,8 @@ def prepare(world: Path, stages: list[str]) -> None:
         "gan": ["data"],
         "responses": ["data", "classifier"],
         "grid": ["data", "classifier", "gan"],
-        "report": [name for name in STAGES if name != "report"],
+        "report": [name for name in STAGES if name not in ("report", "explain")],
+        "explain": ["data", "classifier", "gan"],
     }
     wanted = {name for stage in stages for name in needed[stage]}
     for name in [name for name in STAGES if name in wanted]:

@@ -59,6 +59,11 @@ STAGES = {
         *("--responses=runs/responses", "--minimize=runs/am_min"),
         "--evaluation=runs/evaluation",
     ],
+    "explain": [
+        *("explain_classifier", "--records=runs/data", "--classifier=runs/classifier"),
+        *("--generator=runs/gan", "--response=logit,fc2:0,fc2:1", "--seeds=0-2", "--top_n=4"),
+        *("--excerpt_spacing=2", "--max_steps=4", "--num_sounds=1"),
+    ],
 }
 """Command and flags of each stage but --output=runs/STAGE, for the working directory FOLDER."""
 
