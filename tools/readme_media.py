@@ -34,7 +34,7 @@ def draw_examples(run: pathlib.Path, name: str) -> None:
     for found in svdam.read_explanations(run):
         title = DIRECTIONS[found.direction]
         if len(units) > 1:
-            title = f"{found.unit.removeprefix('tags:')}, {title}"
+            title = f"{found.unit.removeprefix('tags:')},\n{title}"
         rows.append((title, found.examples, found.responses))
     shown = [(title, one[:COLUMNS, ..., 0], heard[:COLUMNS]) for title, one, heard in rows]
     columns = [f"latent {seed}" for seed in units.seeds[:COLUMNS]]

@@ -146,7 +146,7 @@ class PathSearch:
         highest: np.ndarray | None = None,
         lowest: np.ndarray | None = None,
         learning_rate: float = 0.05,
-        prior_weights: Sequence[float] = (0.3, 0.03),
+        prior_weights: Sequence[float] = (0.3, 0.03, 0.003),
         steps: Sequence[int] = geometric_steps(),
         patience: int = 3,
         max_batch: int = 150,

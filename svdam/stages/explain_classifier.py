@@ -107,7 +107,7 @@ class ExplainSettings(Settings):
     )
     learning_rate: float = setting(0.05, "Learning rate of the path search.", above=0)
     prior_weights: tuple[float, ...] = setting(
-        (0.3, 0.03), "Prior weights lambda to try.", minimum=0
+        (0.3, 0.03, 0.003), "Prior weights lambda to try.", minimum=0
     )
     max_steps: int = setting(
         200, "Number of steps after which the search ends at the latest.", minimum=1
