@@ -1,8 +1,10 @@
 """Preparing data: bad songs, reruns, crashes, numbers of workers, objects stores."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -369,6 +371,17 @@ def test_command_reports_and_writes_summaries(corpus, tmp_path):
     assert failed.stderr.startswith("error: --data_dir: ")
 
 
+@contextlib.contextmanager
+def _workers(pid: int):
+    """Descriptors of a process's children, which are readable once these have ended."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    with contextlib.ExitStack() as stack:
+        descriptors = [os.pidfd_open(int(child)) for child in children]
+        for one in descriptors:
+            stack.callback(os.close, one)
+        yield descriptors
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_run_goes_on_where_it_was(tmp_path, how, decoded):
     names = [f"{number}.wav" for number in range(40)]
@@ -387,8 +400,11 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, how, decoded):
     while len(list(output.glob("unfinished/song-*.tfrecord"))) < 3:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
-    os.kill(process.pid, how)
-    errors = process.communicate(timeout=90)[1]
+    with _workers(process.pid) as workers:
+        os.kill(process.pid, how)
+        errors = process.communicate(timeout=90)[1]
+        for worker in workers:  # One may be about to finish a song.
+            assert select.select([worker], [], [], 60)[0]
     if how == signal.SIGINT:
         assert process.returncode == 130 and "Traceback" not in errors, errors
     finished = len(list(output.glob("unfinished/song-*.tfrecord")))
