@@ -38,14 +38,15 @@ def test_no_stage_uses_a_network(worlds):
 
 
 def test_pages_escape_names_and_load_nothing(worlds):
-    pages = list((worlds[0].folder / "runs").rglob("*.html"))
-    assert len(pages) == 2
+    runs = worlds[0].folder / "runs"
+    pages = list(runs.rglob("*.html"))
+    assert len(pages) == 2 + 1 + 3  # Of report and responses; the atlas, and its three units.
     for page in pages:
         text = page.read_text("utf-8")
         assert not any(harm in text for harm in HARMFUL)
         sources = re.findall(r"(?:src|href)\s*=\s*[\"']?([^\"'\s>]+)", text)
         assert sources and not [one for one in sources if re.match(r"(https?:)?//", one)]
-        assert " &lt;script&gt;alert(1)&amp;" in text
+        assert " &lt;script&gt;alert(1)&amp;" in text or page == runs / "explain/index.html"
 
 
 @pytest.fixture(scope="module")

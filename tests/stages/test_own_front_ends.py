@@ -116,6 +116,7 @@ def _explain(place, generator, **selection):
             prior_weights=(0.01,),
             num_steps=(1,),
             seeds="0-1",
+            precision="float32",
             records=selection.pop("records", None),
         )
     )
