@@ -17,11 +17,9 @@ import numpy as np
 from svdam.core.runs import open_run
 from svdam.data.excerpts import spaced_excerpts
 from svdam.data.records import open_records
-from svdam.explain.named_outputs import load_classifier, named_responses
-from svdam.models.loading import load_model
+from svdam.explain.named_outputs import named_responses
 from svdam.results.explanations import read_explanations, read_units
-from svdam.stages.bridging import paired_models
-from svdam.stages.front_ends import model_front_end
+from svdam.stages.explain_classifier import ExplainSettings, load_pair
 from svdam.stages.unit_responses import unit_responses
 
 _SPACING = 400  # Frames between real excerpts.
@@ -32,19 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", help="run folder of explain_classifier; each unit is maximized")
     options = parser.parse_args(arguments)
-    settings = open_run(options.run, "explain_classifier", "run").settings
-    units = read_units(options.run)
+    settings = ExplainSettings(**open_run(options.run, "explain_classifier", "run").settings)
+    units, records = read_units(options.run), open_records(settings.records)
+    pair = load_pair(settings, records)
     layer = units.names[0].split(":")[0]
-    classifier, records = load_classifier(settings["classifier"]), open_records(settings["records"])
-    pair = paired_models(
-        load_model(settings["generator"], "generator"),
-        classifier,
-        *(model_front_end(settings[one], one, None) for one in ("generator", "classifier")),
-    )
-    outputs = named_responses(classifier, f"{layer}:*", settings["classifier"])
+    outputs = named_responses(pair.classifier, f"{layer}:*", settings.classifier)
     respond = unit_responses(pair.classifier, list(outputs.values()))
     respond_to_real = unit_responses(pair.classifier_for(records.front_end), list(outputs.values()))
-    excerpts = spaced_excerpts(records, spacing=_SPACING, batch_size=64, split=settings["split"])
+    excerpts = spaced_excerpts(records, spacing=_SPACING, batch_size=64, split=settings.split)
     real = np.concatenate([respond_to_real(batch) for batch, *_ in excerpts])
     maximized = {
         found.unit: respond(found.examples)

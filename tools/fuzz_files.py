@@ -254,21 +254,22 @@ def records_kinds(folder: Path) -> dict[str, Kind]:
     }
 
 
-KINDS = ("npz", "keras", "h5", "card", "front_end", "shard", "manifest", "rerun")
+_MAKERS = {
+    "npz": npz_kind,
+    "keras": keras_kind,
+    "h5": results_kind,
+    "card": card_kind,
+    "front_end": front_end_kind,
+}
+_OF_RECORDS = ("shard", "manifest", "rerun")
+KINDS = (*_MAKERS, *_OF_RECORDS)
 
 
 def make_kind(name: str, folder: Path) -> Kind:
     """A whole file of a kind, in an empty folder."""
-    makers = {
-        "npz": npz_kind,
-        "keras": keras_kind,
-        "h5": results_kind,
-        "card": card_kind,
-        "front_end": front_end_kind,
-    }
-    if name in makers:
-        return makers[name](folder)
-    return dict(zip(KINDS[len(makers) :], records_kinds(folder).values(), strict=True))[name]
+    if name in _MAKERS:
+        return _MAKERS[name](folder)
+    return dict(zip(_OF_RECORDS, records_kinds(folder).values(), strict=True))[name]
 
 
 def _serve(name: str, first: int, count: int, seed: int) -> None:

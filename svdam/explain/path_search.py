@@ -23,6 +23,7 @@ from svdam.core.validation import InputError, require_finite
 from svdam.evaluation.frechet import scalar_distances
 from svdam.evaluation.ranking import Configuration, distance_interval
 from svdam.explain.arguments import per_latent
+from svdam.explain.choices import PRIOR_WEIGHTS
 from svdam.explain.maximization import Maximizer
 from svdam.explain.responses import Response
 from svdam.explain.search_states import SearchState
@@ -146,7 +147,7 @@ class PathSearch:
         highest: np.ndarray | None = None,
         lowest: np.ndarray | None = None,
         learning_rate: float = 0.05,
-        prior_weights: Sequence[float] = (0.3, 0.03, 0.003),
+        prior_weights: Sequence[float] = PRIOR_WEIGHTS,
         steps: Sequence[int] = geometric_steps(),
         patience: int = 3,
         max_batch: int = 150,

@@ -24,7 +24,7 @@ from svdam.core.settings import (
 )
 from svdam.core.validation import InputError, quoted_list
 from svdam.data.records import Records
-from svdam.explain.choices import DIRECTIONS
+from svdam.explain.choices import DIRECTIONS, PRIOR_WEIGHTS
 from svdam.explain.starts import parse_seeds, starting_latents
 from svdam.results.explanations import (
     ExplainedUnits,
@@ -107,7 +107,7 @@ class ExplainSettings(Settings):
     )
     learning_rate: float = setting(0.05, "Learning rate of the path search.", above=0)
     prior_weights: tuple[float, ...] = setting(
-        (0.3, 0.03, 0.003), "Prior weights lambda to try.", minimum=0
+        PRIOR_WEIGHTS, "Prior weights lambda to try.", minimum=0
     )
     max_steps: int = setting(
         200, "Number of steps after which the search ends at the latest.", minimum=1
@@ -189,7 +189,7 @@ def explain_classifier(settings: ExplainSettings) -> ExplainedUnits:
     from svdam.stages.bridging import checked_bridge_of_units
 
     with strategy.scope():
-        pair = _load_models(settings, records)
+        pair = load_pair(settings, records)
     classifier = pair.classifier
     names = named_responses(classifier, settings.response, settings.classifier)
     engine = Maximizer(pair.generator, classifier, list(names.values()), strategy=strategy)
@@ -254,7 +254,16 @@ def _checksums(settings: ExplainSettings) -> dict[str, Any]:
     }
 
 
-def _load_models(settings: ExplainSettings, records: Records) -> "Pair":
+def load_pair(settings: ExplainSettings, records: Records) -> "Pair":
+    """Loads the generator and the classifier of a run, with a bridge between them if they need one.
+
+    Args:
+        settings: Of the run; the precision is resolved.
+        records: The real excerpts.
+
+    Raises:
+        InputError: If a model cannot be loaded, or models and records do not fit each other.
+    """
     from svdam.explain.named_outputs import with_card
     from svdam.explain.responses import named_layers, split_responses
     from svdam.models.loading import load_model, model_path
