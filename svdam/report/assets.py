@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -175,9 +176,11 @@ def save_wav(path: Path, samples: np.ndarray, sample_rate: int) -> float:
     if not np.isfinite(peak):
         raise InputError(f"{path}: the sound has values that are not finite")
     scaled = samples / peak if peak > 0 else samples
+    quantized = np.round(scaled * 32767).astype(np.int16)
+    content = io.BytesIO()  # Of a full disk, libsndfile says nothing.
+    soundfile.write(content, quantized, sample_rate, format="WAV")
     with atomic_path(path, sync=False) as temporary:
-        quantized = np.round(scaled * 32767).astype(np.int16)
-        soundfile.write(temporary, quantized, sample_rate, format="WAV")
+        Path(temporary).write_bytes(content.getbuffer())
     return float(np.sqrt(np.mean(scaled**2))) if len(scaled) else 0.0
 
 

@@ -7,6 +7,7 @@ HDF5 itself does not notice a flipped bit, so each file starts with a checksum o
 import csv
 import dataclasses
 import hashlib
+import io
 import json
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -36,15 +37,19 @@ _INTEGERS = (
 
 
 def write_arrays(path: Path, value: Any) -> None:
-    """Writes a dataclass as an HDF5 file, atomically."""
-    columns = _columns(value)
+    """Writes a dataclass as an HDF5 file, atomically.
+
+    The file is made in memory: after a full disk, the HDF5 library would crash this process later.
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w", userblock_size=SEAL_BYTES) as file:
+        file.attrs["kind"] = type(value).__name__
+        for name, item in _columns(value).items():
+            large = isinstance(item, np.ndarray) and item.size > 1000
+            options = {"compression": "gzip", "compression_opts": 4} if large else {}
+            file.create_dataset(name, data=item, **options)
     with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
-            file.attrs["kind"] = type(value).__name__
-            for name, item in columns.items():
-                large = isinstance(item, np.ndarray) and item.size > 1000
-                options = {"compression": "gzip", "compression_opts": 4} if large else {}
-                file.create_dataset(name, data=item, **options)
+        Path(temporary).write_bytes(content.getbuffer())
         seal_hdf5(temporary)
 
 
